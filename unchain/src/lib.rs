@@ -1,1 +1,7 @@
-//! Skeleton.
+//! unchain turns chains of synchronous service calls into event streams on Apache Kafka.
+//!
+//! The rooms, lowest first; a room uses only rooms listed before it (`testkit/tests/structure.rs` holds this).
+
+extern crate self as unchain;
+
+pub mod contract;
