@@ -4,4 +4,12 @@
 
 extern crate self as unchain;
 
+pub mod kafka;
+
 pub mod contract;
+
+pub mod envelope;
+
+pub mod table;
+
+pub mod process;

@@ -1,0 +1,161 @@
+//! Reads a topic outside any consumer group: from given offsets to its end, or on and on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::connection::DefaultContext;
+use super::group_consumer::copy;
+use super::{ClientError, Connection, Record};
+
+/// The offsets between which a partition holds records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    pub start: i64,
+    /// One past the last record that is decided; transaction markers count.
+    pub stable_end: i64,
+    /// One past the last record, of open transactions too.
+    pub end: i64,
+}
+
+/// Reads some partitions of one topic, committed records only.
+pub struct Reader {
+    consumer: BaseConsumer<DefaultContext>,
+    connection: Connection,
+    topic: [Arc<str>; 1],
+    arena: BytesMut,
+    /// Partitions whose end has not been reached yet.
+    behind: BTreeSet<i32>,
+}
+
+/// What a step of reading brought.
+#[derive(Debug)]
+pub enum ReadEvent {
+    Record(Record),
+    /// Every partition has been read to the end that it had when it was reached.
+    CaughtUp,
+    Idle,
+}
+
+impl Reader {
+    /// Begins to read `partitions` of a topic, each from its beginning or from the offset given.
+    pub fn open(connection: &Connection, topic: &str, partitions: &[(i32, Option<i64>)]) -> Result<Reader, ClientError> {
+        let consumer: BaseConsumer<DefaultContext> = Connection::create(&connection.client_config(&[
+            // No group is joined; librdkafka wants a name all the same.
+            ("group.id", "unchain-reader"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "earliest"),
+            ("isolation.level", "read_committed"),
+            ("fetch.queue.backoff.ms", "5"),
+            ("queued.max.messages.kbytes", "16384"),
+        ]))?;
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (partition, offset) in partitions {
+            let offset = offset.map_or(Offset::Beginning, Offset::Offset);
+            list.add_partition_offset(topic, *partition, offset)
+                .map_err(|error| ClientError::topic("naming an offset", topic, &error))?;
+        }
+        consumer.assign(&list).map_err(|error| ClientError::topic("reading", topic, &error))?;
+        Ok(Reader {
+            consumer,
+            connection: connection.clone(),
+            topic: [topic.into()],
+            arena: BytesMut::new(),
+            behind: partitions.iter().map(|(partition, _)| *partition).collect(),
+        })
+    }
+
+    /// The next record, or [`ReadEvent::CaughtUp`] once when the last partition reaches its end.
+    pub fn next(&mut self, timeout: Duration) -> Result<ReadEvent, ClientError> {
+        match self.consumer.poll(timeout) {
+            Some(Ok(message)) => Ok(ReadEvent::Record(copy(&message, &self.topic, &mut self.arena))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                let was_behind = self.behind.remove(&partition);
+                Ok(if was_behind && self.behind.is_empty() { ReadEvent::CaughtUp } else { ReadEvent::Idle })
+            }
+            // The client reconnects by itself.
+            Some(Err(error)) if transient(&error) => Ok(ReadEvent::Idle),
+            Some(Err(error)) => Err(ClientError::topic("reading", &self.topic[0], &error)),
+            None => Ok(ReadEvent::Idle),
+        }
+    }
+
+    /// Reads up to the end, each record to `each`; `deadline` bounds the time in which nothing comes.
+    ///
+    /// # Errors
+    /// [`ClientError::TimedOut`] after `deadline` without a record, and what the broker says.
+    pub fn read_to_end(
+        &mut self,
+        deadline: Duration,
+        mut each: impl FnMut(Record) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        if self.behind.is_empty() {
+            return Ok(());
+        }
+        let mut last_progress = Instant::now();
+        loop {
+            match self.next(Duration::from_millis(100))? {
+                ReadEvent::Record(record) => {
+                    last_progress = Instant::now();
+                    each(record)?;
+                }
+                ReadEvent::CaughtUp => return Ok(()),
+                ReadEvent::Idle if last_progress.elapsed() > deadline => return Err(self.stalled(last_progress)),
+                ReadEvent::Idle => {}
+            }
+        }
+    }
+
+    fn stalled(&self, since: Instant) -> ClientError {
+        let reachable = self.connection.topics(Duration::from_secs(1));
+        reachable.err().unwrap_or(ClientError::TimedOut { operation: "reading a topic", waited: since.elapsed() })
+    }
+}
+
+impl Watermarks {
+    /// Asks the broker for the offsets of each partition.
+    pub fn of(
+        connection: &Connection,
+        topic: &str,
+        partitions: &[i32],
+        deadline: Duration,
+    ) -> Result<Vec<(i32, Watermarks)>, ClientError> {
+        let client = |isolation| Connection::create::<BaseConsumer<DefaultContext>>(
+            &connection.client_config(&[("group.id", "unchain-reader"), ("isolation.level", isolation)]),
+        );
+        let (stable, latest) = (client("read_committed")?, client("read_uncommitted")?);
+        let ask = |client: &BaseConsumer<DefaultContext>, partition| {
+            let answer = client.fetch_watermarks(topic, partition, deadline);
+            answer.map_err(|error| ClientError::topic("reading the offsets", topic, &error))
+        };
+        let mut all = Vec::with_capacity(partitions.len());
+        for &partition in partitions {
+            // The later end first: the stable end asked afterwards can only have grown.
+            let (_, end) = ask(&latest, partition)?;
+            let (start, stable_end) = ask(&stable, partition)?;
+            all.push((partition, Watermarks { start, stable_end, end }));
+        }
+        Ok(all)
+    }
+}
+
+fn transient(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::Resolve
+        )
+    )
+}

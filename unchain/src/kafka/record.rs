@@ -1,0 +1,46 @@
+//! A record as it was read and a record to be written, independent of the client library.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Headers;
+
+/// A record read from a topic. Clones share the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since the Unix epoch; -1 where the record has none.
+    pub timestamp_ms: i64,
+    pub key: Option<Bytes>,
+    /// `None` is a tombstone.
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}
+
+impl Record {
+    /// `topic/partition/offset`: where the record stands, and the root of the ids derived from it.
+    pub fn position(&self) -> String {
+        format!("{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+
+    /// The bytes that the record holds in memory.
+    pub fn size_bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + self.headers.size_bytes()
+    }
+}
+
+/// A record to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    pub topic: Arc<str>,
+    /// `None` lets the key choose the partition, by murmur2 as Java clients do.
+    pub partition: Option<i32>,
+    /// `None` takes the time of sending.
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}

@@ -1,0 +1,23 @@
+//! What a user writes: handlers, their extractors, outputs and failures, and the processor that declares them.
+
+mod codecs;
+mod context;
+mod declaration;
+mod extract;
+mod failure;
+mod graph;
+mod handler;
+mod outputs;
+mod processor;
+mod state;
+
+pub use codecs::Codecs;
+pub use context::Context;
+pub use declaration::Declaration;
+pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders};
+pub use failure::{Failed, FailedRecord, Failure, FailureClass, FailurePolicy};
+pub use graph::Graph;
+pub use handler::{AnyHandler, Deferred, Handler, Started};
+pub use outputs::{Either, Emitted, IntoOutputs, Outputs, Tombstone};
+pub use processor::{DeclareError, Processor};
+pub use state::State;
