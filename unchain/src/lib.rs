@@ -10,6 +10,12 @@ pub mod contract;
 
 pub mod envelope;
 
+pub mod produce;
+
 pub mod table;
 
 pub mod process;
+
+pub mod engine;
+
+pub mod recovery;

@@ -128,7 +128,7 @@ impl Publisher {
     ///
     /// # Errors
     /// The first failed delivery of an earlier record, or what keeps this one from being queued.
-    pub fn send(&self, record: &NewRecord) -> Result<(), ClientError> {
+    pub fn send(&self, record: &NewRecord<'_>) -> Result<(), ClientError> {
         if let Some(error) = self.deliveries.state().first_failure.clone() {
             return Err(error);
         }
@@ -138,7 +138,7 @@ impl Publisher {
     /// Queues a record; the receiver yields where it stands once every replica in sync has it.
     pub fn send_acknowledged(
         &self,
-        record: &NewRecord,
+        record: &NewRecord<'_>,
     ) -> Result<oneshot::Receiver<Result<Position, ClientError>>, ClientError> {
         let (sender, receiver) = oneshot::channel();
         self.enqueue(record, Some(sender))?;
@@ -168,7 +168,7 @@ impl Publisher {
         }
     }
 
-    fn enqueue(&self, record: &NewRecord, acknowledgement: Acknowledgement) -> Result<(), ClientError> {
+    fn enqueue(&self, record: &NewRecord<'_>, acknowledgement: Acknowledgement) -> Result<(), ClientError> {
         let started = Instant::now();
         let mut pending = base_record(record, Box::new(acknowledgement));
         loop {
@@ -177,7 +177,7 @@ impl Publisher {
             let Err((error, refused)) = self.producer.send(pending) else { return Ok(()) };
             self.sent_records.fetch_sub(1, Ordering::AcqRel);
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(ClientError::topic("sending", &record.topic, &error));
+                return Err(ClientError::topic("sending", record.topic, &error));
             }
             if started.elapsed() > self.settings.delivery_timeout {
                 return Err(ClientError::TimedOut { operation: "waiting for room in the queue", waited: started.elapsed() });
@@ -210,8 +210,11 @@ impl Drop for Publisher {
     }
 }
 
-pub(super) fn base_record<O: rdkafka::util::IntoOpaque>(record: &NewRecord, opaque: O) -> BaseRecord<'_, [u8], [u8], O> {
-    let mut base = BaseRecord::with_opaque_to(&record.topic, opaque);
+pub(super) fn base_record<'a, O: rdkafka::util::IntoOpaque>(
+    record: &'a NewRecord<'_>,
+    opaque: O,
+) -> BaseRecord<'a, [u8], [u8], O> {
+    let mut base = BaseRecord::with_opaque_to(record.topic, opaque);
     if let Some(key) = &record.key {
         base = base.key(key.as_ref());
     }

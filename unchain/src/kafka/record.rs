@@ -34,8 +34,8 @@ impl Record {
 
 /// A record to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewRecord {
-    pub topic: Arc<str>,
+pub struct NewRecord<'a> {
+    pub topic: &'a str,
     /// `None` lets the key choose the partition, by murmur2 as Java clients do.
     pub partition: Option<i32>,
     /// `None` takes the time of sending.

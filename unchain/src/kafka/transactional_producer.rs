@@ -66,7 +66,7 @@ impl TransactionalProducer {
     }
 
     /// Queues a record into the open transaction; waits while the queue is full.
-    pub fn send(&self, record: &NewRecord) -> Result<(), ClientError> {
+    pub fn send(&self, record: &NewRecord<'_>) -> Result<(), ClientError> {
         let started = Instant::now();
         let mut pending = base_record(record, ());
         loop {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::state::States;
-use super::{Codecs, Emitted, Failure, Outputs};
-use crate::contract::Contract;
+use super::{Emitted, Failure, Outputs};
+use crate::contract::{Codecs, Contract};
 use crate::kafka::Record;
 use crate::table::{AnyLookup, LookupTable, PartitionTables};
 

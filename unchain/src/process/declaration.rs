@@ -3,8 +3,8 @@
 use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
-use super::Codecs;
-use crate::contract::{Contract, RegistryError, Topic};
+
+use crate::contract::{Codecs, Contract, RegistryError, Topic};
 use crate::table::{AnyLookup, LookupTable};
 
 type AddCodec = fn(&mut Codecs) -> Result<(), RegistryError>;

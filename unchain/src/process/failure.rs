@@ -64,5 +64,5 @@ pub trait FailurePolicy: Send {
     fn topics(&self) -> Vec<&'static Topic>;
 
     /// The records to write; an empty list drops the failed record.
-    fn on_failure(&mut self, failed: FailedRecord<'_>) -> Result<Vec<NewRecord>, Failure>;
+    fn on_failure(&mut self, failed: FailedRecord<'_>) -> Result<Vec<NewRecord<'static>>, Failure>;
 }

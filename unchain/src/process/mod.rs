@@ -1,6 +1,5 @@
 //! What a user writes: handlers, their extractors, outputs and failures, and the processor that declares them.
 
-mod codecs;
 mod context;
 mod declaration;
 mod extract;
@@ -11,7 +10,7 @@ mod outputs;
 mod processor;
 mod state;
 
-pub use codecs::Codecs;
+pub(crate) use context::{PendingWrite, collect_writes};
 pub use context::Context;
 pub use declaration::Declaration;
 pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders};

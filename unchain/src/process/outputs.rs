@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Codecs, Declaration, Failure};
-use crate::contract::{Contract, Topic};
+use super::{Declaration, Failure};
+use crate::contract::{Codecs, Contract, Topic};
 
 /// A record that a handler returned, encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

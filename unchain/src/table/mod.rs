@@ -3,5 +3,5 @@
 mod lookup;
 mod partition;
 
-pub use lookup::{AnyLookup, LookupTable};
+pub use lookup::{AnyLookup, FeedLookup, LookupTable};
 pub use partition::PartitionTables;

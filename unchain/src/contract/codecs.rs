@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::contract::{Contract, DecodeError, Decoder, EncodeError, Encoder, RegistryError, SchemaRegistry};
+use super::{Contract, DecodeError, Decoder, EncodeError, Encoder, RegistryError, SchemaRegistry};
 
 /// Codecs of the contracts that a processor declared.
 pub struct Codecs {

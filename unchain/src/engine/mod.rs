@@ -1,0 +1,233 @@
+//! How processors run: workers with exactly-once transactions, tables restored, lookups followed, a bounded stop.
+
+mod batch;
+mod lanes;
+mod lookups;
+mod restore;
+mod settings;
+mod shutdown;
+mod stats;
+mod worker;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::contract::{RegistryError, SchemaRegistry};
+use crate::kafka::{ClientError, Connection, ErrorKind, ExistingTopic};
+use crate::process::{DeclareError, FailurePolicy, Processor};
+use shutdown::{Shutdown, Stopper};
+use worker::Worker;
+
+pub use settings::EngineSettings;
+pub use stats::ProcessorStats;
+
+/// Why processors do not start, or ended.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("processor {processor} needs topic {topic}, which does not exist: create it with `topics apply`")]
+    MissingTopic { processor: &'static str, topic: &'static str },
+    #[error(
+        "processor {processor} needs {needed} partitions of topic {topic}, which has {existing}: \
+         a topic with fewer partitions than its contract says is refused"
+    )]
+    TooFewPartitions { processor: &'static str, topic: &'static str, needed: i32, existing: i32 },
+    #[error("a failed record could not be set aside: {reason}")]
+    Policy { reason: String },
+    #[error("a thread could not be started: {reason}")]
+    Thread { reason: String },
+    #[error("{workers} workers did not stop within {} ms", .waited.as_millis())]
+    Stuck { workers: usize, waited: Duration },
+}
+
+impl EngineError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            EngineError::Client(error) => error.kind(),
+            EngineError::Registry(error) if error.is_transient() => ErrorKind::Retry,
+            _ => ErrorKind::Stop,
+        }
+    }
+}
+
+/// Running processors.
+pub struct Engine {
+    stopper: Stopper,
+    stats: Vec<Arc<ProcessorStats>>,
+    workers: Vec<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
+    results: mpsc::Receiver<Result<(), EngineError>>,
+    drain_timeout: Duration,
+}
+
+impl Engine {
+    /// Checks the processors against the cluster, loads their lookups and starts their workers.
+    ///
+    /// # Errors
+    /// What is wrong with a declaration, a topic or a schema; nothing has been read or written then.
+    pub fn start(
+        connection: &Connection,
+        registry: &Arc<dyn SchemaRegistry>,
+        processors: &[Processor],
+        settings: &EngineSettings,
+        policy: fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>,
+    ) -> Result<Engine, EngineError> {
+        let existing = connection.topics(settings.broker_timeout.min(Duration::from_secs(10)))?;
+        for processor in processors {
+            processor.check()?;
+            check_topics(processor, &policy(registry)?.topics(), &existing)?;
+        }
+        let (stopper, shutdown) = shutdown::channel();
+        let (results_sender, results) = mpsc::channel();
+        let drain_timeout = settings.drain_timeout;
+        let mut engine =
+            Engine { stopper, stats: Vec::new(), workers: Vec::new(), followers: Vec::new(), results, drain_timeout };
+        for processor in processors {
+            let start = Start { connection, registry, settings, existing: &existing, shutdown: &shutdown };
+            engine.add(processor, &start, policy, &results_sender)?;
+        }
+        Ok(engine)
+    }
+
+    fn add(
+        &mut self,
+        processor: &Processor,
+        start: &Start<'_>,
+        policy: fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>,
+        results: &mpsc::Sender<Result<(), EngineError>>,
+    ) -> Result<(), EngineError> {
+        let declared = processor.declaration();
+        let lookups = declared.new_lookups();
+        for lookup in &lookups {
+            let partitions = partitions_of(start.existing, lookup.topic().name);
+            let (connection, settings) = (start.connection, start.settings);
+            let follower = lookups::load_and_follow(
+                connection,
+                start.registry,
+                lookup,
+                partitions,
+                settings,
+                start.shutdown.clone(),
+            )?;
+            self.followers.push(follower);
+        }
+        let written = declared.outputs().iter().chain(declared.tables()).map(|topic| topic.name);
+        let stats = Arc::new(ProcessorStats::new(processor.name(), written));
+        self.stats.push(Arc::clone(&stats));
+        for index in 0..start.settings.workers {
+            let worker = Worker {
+                connection: start.connection.clone(),
+                registry: Arc::clone(start.registry),
+                processor: processor.clone(),
+                lookups: lookups.clone(),
+                settings: start.settings.clone(),
+                transactional_id: transactional_id(processor.name(), start.settings.instance.as_deref(), index),
+                member: start.settings.instance.as_ref().map(|instance| format!("{instance}-{index}")),
+                policy: policy(start.registry)?,
+                stats: Arc::clone(&stats),
+                shutdown: start.shutdown.clone(),
+            };
+            let results = results.clone();
+            let thread = std::thread::Builder::new().name(format!("{}-{index}", processor.name()));
+            // The engine may be gone already when the result comes: then nobody asks for it.
+            let spawned = thread.spawn(move || drop(results.send(worker.run())));
+            self.workers.push(spawned.map_err(|error| EngineError::Thread { reason: error.to_string() })?);
+        }
+        Ok(())
+    }
+
+    /// The processors' counters, in the order in which they were given.
+    pub fn stats(&self) -> &[Arc<ProcessorStats>] {
+        &self.stats
+    }
+
+    /// False once a worker has ended or a lookup is no longer followed: the process should be replaced.
+    pub fn is_alive(&self) -> bool {
+        !self.workers.iter().chain(&self.followers).any(JoinHandle::is_finished)
+    }
+
+    /// Stops polling, drains, commits and leaves the group.
+    ///
+    /// # Errors
+    /// The error that ended a worker before, or [`EngineError::Stuck`] past twice the drain timeout and 5 s.
+    pub fn stop(self) -> Result<(), EngineError> {
+        let started = Instant::now();
+        // Draining has its timeout, closing the consumer another; the rest is for the last commit.
+        let deadline = self.drain_timeout * 2 + Duration::from_secs(5);
+        self.stopper.stop();
+        let mut first_error = None;
+        for ended in 0..self.workers.len() {
+            match self.results.recv_timeout(deadline.saturating_sub(started.elapsed())) {
+                Ok(result) => first_error = first_error.or(result.err()),
+                Err(_) => {
+                    let workers = self.workers.len() - ended;
+                    return Err(first_error.unwrap_or(EngineError::Stuck { workers, waited: started.elapsed() }));
+                }
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// What every processor of an engine is started with.
+struct Start<'a> {
+    connection: &'a Connection,
+    registry: &'a Arc<dyn SchemaRegistry>,
+    settings: &'a EngineSettings,
+    existing: &'a [ExistingTopic],
+    shutdown: &'a Shutdown,
+}
+
+fn check_topics(
+    processor: &Processor,
+    policy_topics: &[&'static crate::contract::Topic],
+    existing: &[ExistingTopic],
+) -> Result<(), EngineError> {
+    let name = processor.name();
+    let declared = processor.declaration().topics();
+    for topic in declared.iter().chain(policy_topics) {
+        match partitions_of(existing, topic.name) {
+            0 => return Err(EngineError::MissingTopic { processor: name, topic: topic.name }),
+            found if found < topic.partitions => {
+                let (needed, existing) = (topic.partitions, found);
+                return Err(EngineError::TooFewPartitions { processor: name, topic: topic.name, needed, existing });
+            }
+            _ => {}
+        }
+    }
+    for input in processor.declaration().inputs() {
+        let needed = partitions_of(existing, input.name);
+        for table in processor.tables_beside(input.name) {
+            let found = partitions_of(existing, table.name);
+            if found < needed {
+                let (topic, existing) = (table.name, found);
+                return Err(EngineError::TooFewPartitions { processor: name, topic, needed, existing });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 0 where the topic does not exist.
+fn partitions_of(existing: &[ExistingTopic], name: &str) -> i32 {
+    existing.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.partitions)
+}
+
+/// `processor-instance-worker`; an instance without a name gets a random one, so that no two can fence each other.
+fn transactional_id(processor: &str, instance: Option<&str>, worker: usize) -> String {
+    match instance {
+        Some(instance) => format!("{processor}-{instance}-{worker}"),
+        None => format!("{processor}-{:016x}-{worker}", RandomState::new().build_hasher().finish()),
+    }
+}

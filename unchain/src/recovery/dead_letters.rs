@@ -1,0 +1,76 @@
+//! Dead letters: a failed record with its key, bytes and headers untouched, where it stood and why it failed.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::contract::system::{DeadLetter, FailureClass as LetterClass, Header};
+use crate::contract::{Codecs, Contract, RegistryError, SchemaRegistry, Topic};
+use crate::envelope;
+use crate::kafka::NewRecord;
+use crate::process::{FailedRecord, Failure, FailureClass, FailurePolicy};
+
+/// The policy that writes every failed record to the dead-letter topic.
+pub fn dead_letters(registry: &Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError> {
+    let mut codecs = Codecs::new(Arc::clone(registry));
+    codecs.add_encoder::<DeadLetter>()?;
+    Ok(Box::new(DeadLetters { codecs }))
+}
+
+struct DeadLetters {
+    codecs: Codecs,
+}
+
+impl FailurePolicy for DeadLetters {
+    fn topics(&self) -> Vec<&'static Topic> {
+        vec![DeadLetter::TOPIC]
+    }
+
+    fn on_failure(&mut self, failed: FailedRecord<'_>) -> Result<Vec<NewRecord<'static>>, Failure> {
+        let letter = letter(failed);
+        let value = self.codecs.encode(&letter).map_err(Failure::reject)?;
+        Ok(vec![NewRecord {
+            topic: DeadLetter::TOPIC.name,
+            partition: None,
+            timestamp_ms: None,
+            key: Some(Bytes::copy_from_slice(letter.key().as_bytes())),
+            value: Some(value),
+            headers: envelope::of_output(failed.record, 0, DeadLetter::TOPIC.schema_name, failed.processor),
+        }])
+    }
+}
+
+fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadLetter {
+    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
+    let headers = record.headers.iter();
+    DeadLetter {
+        record: record.position(),
+        processor: processor.to_owned(),
+        topic: record.topic.to_string(),
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: bytes(&record.key),
+        value: bytes(&record.value),
+        headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.map(<[u8]>::to_vec) }).collect(),
+        class: class(failed.class),
+        reason: failed.reason.clone(),
+        attempts: i32::try_from(failed.attempts).unwrap_or(i32::MAX),
+        failed_at_ms: now_ms(),
+    }
+}
+
+fn class(class: FailureClass) -> LetterClass {
+    match class {
+        FailureClass::Rejected => LetterClass::Rejected,
+        FailureClass::RetriesExhausted => LetterClass::RetriesExhausted,
+        FailureClass::Panicked => LetterClass::Panicked,
+        FailureClass::Undecodable => LetterClass::Undecodable,
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,5 @@
+//! What becomes of records that fail for good.
+
+mod dead_letters;
+
+pub use dead_letters::dead_letters;
