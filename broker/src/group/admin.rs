@@ -12,8 +12,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Message};
 
-use super::group::Group;
 use super::member::Member;
+use super::membership::Group;
 use super::offsets::CommittedOffset;
 use super::state::GroupState;
 use super::{GroupCoordinator, text};

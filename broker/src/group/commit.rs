@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::group::Group;
+use super::membership::Group;
 use super::offsets::{CommittedOffset, Position};
 use super::state::GroupState;
 use super::text;

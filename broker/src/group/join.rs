@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::JoinGroupResponse;
 
-use super::group::Group;
 use super::member::{JoinTerms, Member, refused_join};
+use super::membership::Group;
 use super::state::GroupState;
 use super::{Reply, text};
 

@@ -6,9 +6,9 @@
 
 mod admin;
 mod commit;
-mod group;
 mod join;
 mod member;
+mod membership;
 mod offsets;
 mod rebalance;
 mod state;
@@ -31,9 +31,9 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use group::Group;
 use join::Join;
 use member::{JoinTerms, refused_join};
+use membership::Group;
 pub use offsets::CommittedOffset;
 pub use state::GroupState;
 

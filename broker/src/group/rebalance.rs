@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use kafka_protocol::error::ResponseError;
 
-use super::group::Group;
+use super::membership::Group;
 use super::state::GroupState;
 
 impl Group {

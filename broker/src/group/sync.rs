@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::{HeartbeatRequest, SyncGroupRequest, SyncGroupResponse};
 
-use super::group::Group;
+use super::membership::Group;
 use super::state::GroupState;
 use super::{Reply, text};
 
