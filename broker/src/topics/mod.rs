@@ -1,0 +1,4 @@
+//! Topics: their names, settings and partitions.
+
+pub(crate) mod catalog;
+pub(crate) mod settings;
