@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use unchain_testkit::TestCluster;
+
 /// Six processors, two of them in two instances.
 const INSTANCES: [(&str, &str); 8] = [
     ("verification", "v1"),
@@ -69,15 +71,12 @@ fn shipped_log() -> PathBuf {
 
 #[test]
 fn every_total_is_exact_though_processes_are_killed_every_two_seconds() {
-    let Ok(servers) = std::env::var("UNCHAIN_TEST_KAFKA") else {
-        println!("skipped: UNCHAIN_TEST_KAFKA is not set");
-        return;
-    };
+    let Some(cluster) = TestCluster::kafka() else { return };
+    let servers = cluster.bootstrap_servers().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let mut fleet = Fleet { servers, folder: folder.path().to_owned(), running: HashMap::new() };
     let log = shipped_log();
     let log = log.to_str().unwrap();
-    fleet.call(&["topics", "reset", "--yes"]);
     fleet.call(&["topics", "apply"]);
     fleet.call(&["produce", "reference", "--from", log]);
     for (processor, instance) in INSTANCES {

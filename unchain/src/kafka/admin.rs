@@ -90,6 +90,13 @@ impl Admin {
         Ok(())
     }
 
+    /// The names of the cluster's consumer groups.
+    pub fn groups(&self) -> Result<Vec<String>, ClientError> {
+        let groups = self.client.inner().fetch_group_list(None, self.deadline);
+        let groups = groups.map_err(|error| ClientError::operation("listing consumer groups", &error))?;
+        Ok(groups.groups().iter().map(|group| group.name().to_owned()).collect())
+    }
+
     fn options(&self) -> AdminOptions {
         AdminOptions::new().request_timeout(Some(self.deadline)).operation_timeout(Some(self.deadline))
     }
