@@ -65,18 +65,23 @@ impl TestCluster {
 /// Deletes every topic that is not internal, and every group, and waits until they are gone.
 fn empty(connection: &Connection) -> Result<(), ClientError> {
     let admin = Admin::new(connection, DEADLINE)?;
-    let groups = admin.groups()?;
-    admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>())?;
     let started = Instant::now();
     loop {
+        let groups = admin.groups()?;
+        // A group whose members were killed can be deleted once their sessions have expired.
+        let deleted = admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
         let topics = connection.topics(DEADLINE)?;
         let left: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.starts_with("__")).collect();
-        if left.is_empty() {
+        admin.delete_topics(&left)?;
+        if left.is_empty() && deleted.is_ok() {
             return Ok(());
         }
         if started.elapsed() > DEADLINE {
+            deleted?;
             return Err(ClientError::TimedOut { operation: "emptying the test cluster", waited: started.elapsed() });
         }
-        admin.delete_topics(&left)?;
+        // Deletion is asynchronous and nothing announces its end.
+        #[allow(clippy::disallowed_methods, reason = "a back-off between two questions to the broker")]
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
