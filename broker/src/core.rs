@@ -178,9 +178,11 @@ impl Core {
         self.record(&Entry::Transaction { transactional_id: transactional_id.to_owned(), transaction })
     }
 
-    /// Forgets what is kept of a deleted topic beside its records.
-    pub fn forget_topic(&mut self, id: Uuid) {
+    /// Forgets what is kept of a deleted topic beside its records: its log starts, and groups' offsets in it.
+    pub fn forget_topic(&mut self, name: &str, id: Uuid) -> std::io::Result<()> {
         self.log_starts.retain(|(topic, _), _| *topic != id);
+        let deleted = self.groups.forget_topic(name);
+        self.record_offsets(deleted)
     }
 
     pub fn record_log_start(&mut self, topic: Uuid, partition: i32, offset: i64) -> std::io::Result<()> {

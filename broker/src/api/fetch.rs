@@ -30,12 +30,15 @@ pub async fn handle(core: &RefCell<Core>, request: FetchRequest, version: i16, o
     let start = out.len();
     let waiter = Rc::new(Notify::new());
     loop {
-        let found = answer(&core.borrow(), &request, version, out);
-        let enough = found.failed || found.bytes >= request.min_bytes.max(0) as usize;
-        if enough || wait.is_zero() || Instant::now() >= deadline {
-            break;
+        let is_over = wait.is_zero() || Instant::now() >= deadline;
+        // With a large `min_bytes` reading on every append would be wasted: the index knows how much there is.
+        if is_over || request.min_bytes <= 1 || may_be_enough(&core.borrow(), &request, version) {
+            let found = answer(&core.borrow(), &request, version, out);
+            if is_over || found.failed || found.bytes >= request.min_bytes.max(0) as usize {
+                break;
+            }
+            out.truncate(start);
         }
-        out.truncate(start);
         for_each_partition(&core.borrow(), &request, |partition| partition.await_records(&waiter));
         // Time is up: the loop answers with what there is then.
         let _ = timeout_at(deadline, waiter.notified()).await;
@@ -45,7 +48,7 @@ pub async fn handle(core: &RefCell<Core>, request: FetchRequest, version: i16, o
 
 struct Found {
     bytes: usize,
-    /// An error is told at once, and so is a full response, whatever `min_bytes` says.
+    /// An error is told at once, whatever `min_bytes` says.
     failed: bool,
 }
 
@@ -63,6 +66,26 @@ fn for_each_partition(core: &Core, request: &FetchRequest, mut each: impl FnMut(
             each(partition);
         }
     }
+}
+
+/// Whether the partitions hold `min_bytes` for this reader, or an error that is to be told.
+fn may_be_enough(core: &Core, request: &FetchRequest, version: i16) -> bool {
+    let mut available = 0;
+    for wanted in &request.topics {
+        let topic = topic_of(core, wanted, version);
+        for partition in &wanted.partitions {
+            let Some(found) = topic.and_then(|topic| topic.partitions.get(partition.partition as usize)) else {
+                return true;
+            };
+            let log = found.log.borrow();
+            let readable = readable(&log, partition, request.isolation_level);
+            match readable.map(|until| log.available_bytes(partition.fetch_offset, until)) {
+                Ok(Ok(bytes)) => available += bytes.min(partition.partition_max_bytes.max(0) as u64),
+                _ => return true,
+            }
+        }
+    }
+    available >= request.min_bytes.max(0) as u64
 }
 
 fn answer(core: &Core, request: &FetchRequest, version: i16, out: &mut Vec<u8>) -> Found {

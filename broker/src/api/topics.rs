@@ -168,7 +168,8 @@ fn delete_one(core: &mut Core, name: Option<TopicName>, id: uuid::Uuid) -> Delet
     let mut deleted = core.record(&Entry::TopicDeleted { name: name.clone() });
     if deleted.is_ok() {
         deleted = core.catalog.remove(&name);
-        core.forget_topic(id);
+        let forgotten = core.forget_topic(&name, id);
+        deleted = deleted.and(forgotten);
     }
     match deleted {
         Ok(()) => result,

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use connection::Bounds;
 pub struct Broker {
     bootstrap_servers: String,
     stop: Option<oneshot::Sender<()>>,
-    stopped: mpsc::Receiver<()>,
+    /// Behind a mutex only so that a `Broker` can be shared, in a static for example.
+    stopped: Mutex<mpsc::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
     stop_timeout: Duration,
 }
@@ -64,7 +65,7 @@ impl Broker {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(StartError::Thread(std::io::Error::other("the thread ended while starting"))),
         }
-        Ok(Broker { bootstrap_servers, stop: Some(stop), stopped, thread: Some(thread), stop_timeout })
+        Ok(Broker { bootstrap_servers, stop: Some(stop), stopped: Mutex::new(stopped), thread: Some(thread), stop_timeout })
     }
 
     /// What clients connect to: `host:port`.
@@ -84,7 +85,8 @@ impl Broker {
             let _ = stop.send(());
         }
         let Some(thread) = self.thread.take() else { return };
-        match self.stopped.recv_timeout(self.stop_timeout) {
+        let stopped = self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match stopped.recv_timeout(self.stop_timeout) {
             Err(mpsc::RecvTimeoutError::Timeout) => tracing::warn!("the broker's thread did not stop in time"),
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 if thread.join().is_err() {
