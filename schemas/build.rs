@@ -1,0 +1,5 @@
+//! Generates the order domain's contracts.
+
+fn main() {
+    unchain_codegen::generate(".");
+}

@@ -1,0 +1,5 @@
+//! Generates the contracts of the topics that unchain itself writes.
+
+fn main() {
+    unchain_codegen::generate("schemas");
+}
