@@ -1,0 +1,70 @@
+//! `cargo xtask kafka`: a real Apache Kafka (KRaft, one or several brokers) on loopback, begun and ended by process id.
+
+mod cluster;
+mod error;
+mod libraries;
+mod process;
+mod readiness;
+mod settings;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+pub use cluster::Cluster;
+pub use error::KafkaError;
+pub use libraries::Libraries;
+
+use crate::paths;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Starts the brokers, waits until they answer, and prints their bootstrap address
+    Start {
+        /// How many brokers; topics are replicated three times from three brokers on
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9))]
+        brokers: u16,
+        /// The first broker's port; each broker takes two. 0 finds free ones
+        #[arg(long, default_value_t = 29092)]
+        port: u16,
+        /// Where settings, data and logs lie [default: target/kafka]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Starts what `stop --keep-data` stopped: the same brokers, ports and data
+        #[arg(long, conflicts_with_all = ["brokers", "port"])]
+        keep_data: bool,
+    },
+    /// Ends the brokers that `start` began, by their process ids
+    Stop {
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Leaves the data, for `start --keep-data`
+        #[arg(long)]
+        keep_data: bool,
+        /// Ends them at once, as a crash would, in place of a controlled shutdown
+        #[arg(long)]
+        kill: bool,
+    },
+    /// Runs one of Kafka's own tools, such as org.apache.kafka.tools.TopicCommand
+    Tool {
+        class: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+/// Carries out one command; `start` prints the bootstrap address alone on standard output.
+pub fn run(command: Command) -> Result<(), KafkaError> {
+    let dir = |named: Option<PathBuf>| named.unwrap_or_else(|| paths::target().join("kafka"));
+    match command {
+        Command::Start { dir: named, keep_data: true, .. } => {
+            println!("{}", Cluster::at(&dir(named)).restart(&Libraries::fetch()?)?);
+        }
+        Command::Start { brokers, port, dir: named, keep_data: false } => {
+            println!("{}", Cluster::at(&dir(named)).start(&Libraries::fetch()?, brokers, port)?);
+        }
+        Command::Stop { dir: named, keep_data, kill } => Cluster::at(&dir(named)).stop(keep_data, kill)?,
+        Command::Tool { class, arguments } => Libraries::fetch()?.tool(&class, &arguments)?,
+    }
+    Ok(())
+}
