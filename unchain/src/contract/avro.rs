@@ -52,7 +52,7 @@ impl DecodeError {
         matches!(self, DecodeError::Registry(error) if error.is_transient())
     }
 
-    fn of_registry(error: RegistryError) -> DecodeError {
+    pub(super) fn of_registry(error: RegistryError) -> DecodeError {
         match error {
             RegistryError::UnknownId { id } => DecodeError::UnknownSchemaId { id },
             other => DecodeError::Registry(other),

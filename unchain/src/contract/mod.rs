@@ -2,9 +2,14 @@
 
 mod avro;
 mod codecs;
+mod compatibility;
 mod datum;
+mod json;
+mod local_registry;
 mod malformed;
+mod normal_form;
 mod registry;
+mod registry_state;
 mod resolution;
 mod topic;
 
@@ -14,9 +19,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES};
 pub use codecs::Codecs;
+pub use compatibility::{Compatibility, Difference};
 pub use datum::{Datum, Input, read_field, read_null_last_field, write_null_last};
+pub use json::{JsonDecoder, decode_json};
+pub use local_registry::{LocalRegistry, MemorySchemaTopic, SCHEMAS_TOPIC, SchemaTopic};
 pub use malformed::{Malformed, MalformedReason};
 pub use registry::{RegisteredSchema, RegistryError, SchemaId, SchemaRegistry};
+pub use registry_state::{Registration, RegistryState, id_of};
 pub use resolution::{Resolution, ResolutionError};
 pub use topic::{Cleanup, Retention, Topic};
 

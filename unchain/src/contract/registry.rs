@@ -26,11 +26,11 @@ pub enum RegistryError {
     InvalidSchema { subject: String, reason: String },
     /// Nothing was written.
     #[error(
-        "the schema for subject {subject} cannot read records that schema {latest} has written: {difference}. \
+        "the schema for subject {subject} is not compatible with its schema {earlier}: {difference}. \
          Give new fields a default, keep the types of old ones (or widen them), name renamed ones by `aliases`; \
          or use a new topic"
     )]
-    Incompatible { subject: String, latest: SchemaId, difference: String },
+    Incompatible { subject: String, earlier: SchemaId, difference: String },
     #[error("no subject has a schema with id {id}: the record is of another registry, or its schema was deleted")]
     UnknownId { id: SchemaId },
     #[error("the schema for subject {subject} would get id {id}, which another schema has: add or change an attribute")]
