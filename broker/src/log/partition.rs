@@ -247,7 +247,7 @@ impl PartitionLog {
     /// The first record at or after `timestamp`: its offset and timestamp.
     pub fn find_by_time(&self, timestamp: i64, until: i64) -> Result<Option<(i64, i64)>, LogError> {
         for segment in &self.segments {
-            let Some((position, header)) = segment.find_by_time(timestamp)? else { continue };
+            let Some((position, header)) = segment.find_by_time(timestamp, self.log_start)? else { continue };
             let batch = segment.read_batch(position, &header)?;
             if header.is_control() {
                 return Ok(Some((header.base_offset, header.max_timestamp)).filter(|(offset, _)| *offset < until));

@@ -56,7 +56,7 @@ impl Segment {
     /// Appends a batch whose header (with its assigned offset) is `header`.
     pub fn append(&mut self, header: &BatchHeader, head: &[u8], tail: &[u8]) -> Result<(), LogError> {
         let position = self.bytes();
-        self.store.append(head, tail)?;
+        self.store.append(head, tail, header.is_control())?;
         self.note(header, position);
         Ok(())
     }
@@ -88,14 +88,14 @@ impl Segment {
         self.scan(self.start_position(offset), |header| header.last_offset() >= offset)
     }
 
-    /// The first batch with a record at or after `timestamp`.
-    pub fn find_by_time(&self, timestamp: i64) -> std::io::Result<Option<(u64, BatchHeader)>> {
+    /// The first batch that ends at or after `log_start` and has a record at or after `timestamp`.
+    pub fn find_by_time(&self, timestamp: i64, log_start: i64) -> std::io::Result<Option<(u64, BatchHeader)>> {
         if self.max_timestamp < timestamp {
             return Ok(None);
         }
         let after = self.index.partition_point(|entry| entry.max_timestamp_before < timestamp);
         let start = after.checked_sub(1).map_or(0, |at| self.index[at].position);
-        self.scan(start, |header| header.max_timestamp >= timestamp)
+        self.scan(start, |header| header.max_timestamp >= timestamp && header.last_offset() >= log_start)
     }
 
     fn scan(&self, start: u64, wanted: impl Fn(&BatchHeader) -> bool) -> std::io::Result<Option<(u64, BatchHeader)>> {

@@ -23,9 +23,9 @@ impl MemoryBudget {
         MemoryBudget { used_bytes: Rc::new(Cell::new(0)), max_memory_bytes }
     }
 
-    fn take(&self, bytes: u64) -> Result<(), LogError> {
+    fn take(&self, bytes: u64, is_own: bool) -> Result<(), LogError> {
         let used_bytes = self.used_bytes.get() + bytes;
-        if used_bytes > self.max_memory_bytes {
+        if used_bytes > self.max_memory_bytes && !is_own {
             return Err(LogError::MemoryFull { max_memory_bytes: self.max_memory_bytes });
         }
         self.used_bytes.set(used_bytes);
@@ -69,7 +69,9 @@ impl Store {
     }
 
     /// Appends a batch given in two parts. After an error nothing of it remains visible.
-    pub fn append(&mut self, head: &[u8], tail: &[u8]) -> Result<(), LogError> {
+    ///
+    /// What the broker itself writes (`is_own`) may go a little over the memory bound: a transaction must be able to end.
+    pub fn append(&mut self, head: &[u8], tail: &[u8], is_own: bool) -> Result<(), LogError> {
         match self {
             Store::File { file, bytes, .. } => {
                 if let Err(error) = write_both(file, head, tail) {
@@ -80,7 +82,7 @@ impl Store {
                 *bytes += (head.len() + tail.len()) as u64;
             }
             Store::Memory { chunks, bytes, budget } => {
-                budget.take((head.len() + tail.len()) as u64)?;
+                budget.take((head.len() + tail.len()) as u64, is_own)?;
                 push_chunks(chunks, head);
                 push_chunks(chunks, tail);
                 *bytes += (head.len() + tail.len()) as u64;
@@ -179,12 +181,13 @@ mod tests {
         let budget = MemoryBudget::new(CHUNK_BYTES as u64 + 100);
         let mut store = Store::in_memory(&budget);
         let first: Vec<u8> = (0..CHUNK_BYTES - 3).map(|i| i as u8).collect();
-        store.append(&first, b"abcdefgh").unwrap();
+        store.append(&first, b"abcdefgh", false).unwrap();
         let mut read = [0; 8];
         store.read_at(first.len() as u64, &mut read).unwrap();
         assert_eq!(&read, b"abcdefgh");
-        assert!(matches!(store.append(&[0; 200], &[]), Err(LogError::MemoryFull { .. })));
+        assert!(matches!(store.append(&[0; 200], &[], false), Err(LogError::MemoryFull { .. })));
         assert_eq!(budget.used_bytes(), store.bytes());
+        store.append(&[0; 200], &[], true).unwrap();
         drop(store);
         assert_eq!(budget.used_bytes(), 0);
     }

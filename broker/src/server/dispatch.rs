@@ -7,6 +7,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use super::shape;
 use crate::api::{cluster, configs, describe, fetch, groups, offsets, produce, topics, transactions, versions};
 use crate::core::Core;
 use crate::group::ClientInfo;
@@ -83,6 +84,9 @@ pub async fn answer(
     let malformed = |error: String| RequestError::Malformed { key, version, reason: error };
     let header = RequestHeader::decode(&mut frame, key.request_header_version(version))
         .map_err(|error| malformed(error.to_string()))?;
+    if !shape::fits(key, version, &frame) {
+        return Err(malformed("its lengths and counts do not fit its bytes".to_owned()));
+    }
     ResponseHeader::default()
         .with_correlation_id(header.correlation_id)
         .encode(out, key.response_header_version(version))

@@ -3,6 +3,7 @@
 mod connection;
 mod dispatch;
 mod housekeeping;
+mod shape;
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener as StdListener};
