@@ -199,11 +199,6 @@ impl GroupCoordinator {
         }
     }
 
-    /// What the open transaction of `producer_id` would commit, for the journal.
-    pub fn pending_offsets(&self, producer_id: i64) -> Vec<CommittedOffset> {
-        self.groups.values().flat_map(|group| group.offsets.pending(producer_id)).collect()
-    }
-
     /// Makes the pending offsets of `producer_id` the committed ones, or drops them.
     pub fn end_transaction(&mut self, producer_id: i64, commit: bool) {
         self.groups.values_mut().for_each(|group| group.offsets.end_transaction(producer_id, commit));

@@ -114,11 +114,6 @@ impl GroupOffsets {
         known
     }
 
-    pub fn pending(&self, producer_id: i64) -> Vec<CommittedOffset> {
-        let held = self.pending.get(&producer_id).into_iter().flatten();
-        held.flat_map(|(topic, partitions)| partitions.iter().map(|(p, at)| self.describe(topic, *p, at))).collect()
-    }
-
     pub fn end_transaction(&mut self, producer_id: i64, commit: bool) {
         for (topic, partitions) in self.pending.remove(&producer_id).into_iter().flatten().filter(|_| commit) {
             self.committed.entry(topic).or_default().extend(partitions);

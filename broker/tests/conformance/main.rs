@@ -94,6 +94,8 @@ checks! {
         committed_offsets_resume,
         a_stale_generation_may_not_commit,
         an_unknown_group_has_no_offsets,
+        an_unknown_topic_takes_no_commit,
+        a_deleted_topic_forgets_its_commits,
     }
     groups {
         groups_are_listed_and_described,

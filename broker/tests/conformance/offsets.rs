@@ -8,11 +8,12 @@ use kafka_protocol::messages::{GroupId, OffsetCommitRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::{assign, consumer, poll, publish, read, values};
 use crate::raw::Raw;
-use crate::site::{PATIENCE, Site, until};
+use crate::site::{PATIENCE, Site, block_on, options, until};
 
 /// Commits an offset of partition 0, with metadata.
 fn commit(consumer: &BaseConsumer, topic: &str, offset: i64) {
@@ -90,4 +91,28 @@ pub fn an_unknown_group_has_no_offsets(site: &Site) {
     let topic = site.topic(1, &[]);
     let consumer = consumer(site, &site.fresh("unknown"), &[]);
     assert_eq!(committed(&consumer, &topic), (Offset::Invalid, String::new()));
+}
+
+pub fn an_unknown_topic_takes_no_commit(site: &Site) {
+    let topic = site.topic(1, &[]);
+    let consumer = consumer(site, &site.fresh("group"), &[]);
+    let refusal = |topic: &str, partition| {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(1)).unwrap();
+        consumer.commit(&offsets, CommitMode::Sync).err().and_then(|error| error.rdkafka_error_code())
+    };
+    assert_eq!(refusal(&topic, 0), None);
+    assert_eq!(refusal(&topic, 7), Some(RDKafkaErrorCode::UnknownTopicOrPartition));
+    assert_eq!(refusal(&site.fresh("unknown"), 0), Some(RDKafkaErrorCode::UnknownTopicOrPartition));
+}
+
+/// A topic takes its commits along: another of the same name starts anew.
+pub fn a_deleted_topic_forgets_its_commits(site: &Site) {
+    let topic = site.topic(1, &[]);
+    let consumer = consumer(site, &site.fresh("group"), &[]);
+    commit(&consumer, &topic, 5);
+    assert_eq!(committed(&consumer, &topic).0, Offset::Offset(5));
+    block_on(site.admin().delete_topics(&[&topic], &options())).unwrap().remove(0).unwrap();
+    until("the name to be free", || site.create(&topic, 1, &[]).ok());
+    until("the commit to be forgotten", || (committed(&consumer, &topic).0 == Offset::Invalid).then_some(()));
 }
