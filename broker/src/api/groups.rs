@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_commit_response::OffsetCommitResponsePartition;
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DeleteGroupsResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
@@ -54,7 +55,9 @@ pub fn leave(core: &mut Core, request: LeaveGroupRequest, version: i16) -> Leave
     core.groups.leave(Instant::now(), request, version)
 }
 
-pub fn commit_offsets(core: &mut Core, request: OffsetCommitRequest) -> OffsetCommitResponse {
+/// OffsetCommit. The coordinator does not know which partitions exist: those that do not are refused here.
+pub fn commit_offsets(core: &mut Core, mut request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let unknown = take_unknown_partitions(core, &mut request);
     let (mut response, committed) = core.groups.commit_offsets(Instant::now(), request);
     if let Err(error) = core.record_offsets(committed) {
         let code = storage_code(&error);
@@ -62,7 +65,24 @@ pub fn commit_offsets(core: &mut Core, request: OffsetCommitRequest) -> OffsetCo
             partition.error_code = code;
         }
     }
+    let refused =
+        OffsetCommitResponsePartition::default().with_error_code(ResponseError::UnknownTopicOrPartition.code());
+    for (topic, unknown) in response.topics.iter_mut().zip(unknown) {
+        topic.partitions.extend(unknown.into_iter().map(|index| refused.clone().with_partition_index(index)));
+    }
     response
+}
+
+/// Takes partitions that do not exist out of the request; returns them topic by topic.
+fn take_unknown_partitions(core: &Core, request: &mut OffsetCommitRequest) -> Vec<Vec<i32>> {
+    let taken = request.topics.iter_mut().map(|topic| {
+        let named = std::mem::take(&mut topic.partitions);
+        let exists = |index| core.catalog.partition(&topic.name, index).is_some();
+        let (known, unknown): (Vec<_>, Vec<_>) = named.into_iter().partition(|at| exists(at.partition_index));
+        topic.partitions = known;
+        unknown.into_iter().map(|at| at.partition_index).collect()
+    });
+    taken.collect()
 }
 
 pub fn delete(core: &mut Core, request: DeleteGroupsRequest) -> DeleteGroupsResponse {

@@ -124,6 +124,7 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        #[allow(clippy::disallowed_methods, reason = "the back-off between two questions")]
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,7 +1,6 @@
 //! Records that go away: deleted up to an offset, compacted by key.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::message::{Message, OwnedMessage};
@@ -54,7 +53,6 @@ pub fn compaction_keeps_the_last_of_each_key(site: &Site) {
     let records = until("the older records of each key to go", || {
         sender.send(BaseRecord::to(&topic).partition(0).key("clock").payload(b"tick"));
         sender.deliver();
-        std::thread::sleep(Duration::from_millis(120));
         let records = read_all(site, &topic, 1, "read_committed");
         let of_a = records.iter().filter(|record| record.key() == Some(b"a")).count();
         (of_a == 1).then_some(records)
