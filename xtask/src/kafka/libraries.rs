@@ -1,6 +1,7 @@
 //! Apache Kafka's jar files: fetched once by Maven into the user's cache, shared by all runs and clones.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,6 +10,8 @@ use crate::paths;
 
 const POM: &str = include_str!("../../kafka/pom.xml");
 const OLDEST_JAVA: u32 = 17;
+const LOGGING: [&str; 2] =
+    ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
 
 pub struct Libraries {
     folder: PathBuf,
@@ -18,7 +21,7 @@ impl Libraries {
     /// The jar files, fetched if the cache has not got them.
     pub fn fetch() -> Result<Self, KafkaError> {
         check_java()?;
-        let folder = paths::cache().join(format!("unchain/apache-kafka-{}", version(POM)));
+        let folder = paths::cache().join("unchain").join(folder_name(POM));
         if !folder.is_dir() {
             copy_by_maven(&folder)?;
         }
@@ -28,7 +31,7 @@ impl Libraries {
     /// `java` with Kafka on its class path.
     pub fn java(&self) -> Command {
         let mut java = Command::new("java");
-        java.arg("-cp").arg(self.folder.join("*"));
+        java.args(LOGGING).arg("-cp").arg(self.folder.join("*"));
         java
     }
 
@@ -73,7 +76,7 @@ fn copy_by_maven(folder: &Path) -> Result<(), KafkaError> {
 
 fn check_java() -> Result<(), KafkaError> {
     let missing =
-        KafkaError::Missing { program: "java", what: "Java 17 or newer to run", package: "openjdk-17-jre-headless" };
+        KafkaError::Missing { program: "java", what: "Java 17 or newer to run", package: "default-jre-headless" };
     let Ok(output) = Command::new("java").arg("-version").output() else { return Err(missing) };
     // `java -version` has always written to standard error.
     let said = String::from_utf8_lossy(&output.stderr);
@@ -94,6 +97,14 @@ fn java_major(said: &str) -> Option<u32> {
     }
 }
 
+/// A name that changes with the pom, so that a cache filled by another is not taken for this one's. Should a Rust release
+/// hash differently, the files are fetched anew.
+fn folder_name(pom: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    pom.hash(&mut hasher);
+    format!("apache-kafka-{}-{:08x}", version(pom), hasher.finish() as u32)
+}
+
 fn version(pom: &str) -> &str {
     let (_, rest) = pom.split_once("<kafka.version>").expect("the pom names Kafka's version");
     rest.split('<').next().expect("split yields one piece at least")
@@ -106,6 +117,7 @@ mod tests {
     #[test]
     fn the_pom_tells_the_version() {
         assert_eq!(version(POM), "4.1.0");
+        assert_ne!(folder_name(POM), folder_name(&POM.replace("1.7.36", "1.7.35")));
     }
 
     #[test]
