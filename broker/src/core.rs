@@ -8,6 +8,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{GroupId, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest};
+use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -192,10 +197,8 @@ impl Core {
 
     /// Entries that lead to the present state.
     fn snapshot(&self) -> Vec<Entry> {
-        let mut entries = vec![
-            Entry::Cluster { id: self.cluster_id },
-            Entry::ProducerIds { reserved_until: self.reserved_until },
-        ];
+        let mut entries =
+            vec![Entry::Cluster { id: self.cluster_id }, Entry::ProducerIds { reserved_until: self.reserved_until }];
         for topic in self.catalog.iter() {
             entries.push(Entry::TopicCreated {
                 name: topic.name.clone(),
@@ -297,13 +300,8 @@ impl Core {
             by_group.entry(&offset.group).or_default().push(offset);
         }
         for (group, offsets) in by_group {
-            let request = crate::api::transactions::offset_commit_request(
-                transactional_id,
-                transaction.producer_id,
-                transaction.epoch,
-                group,
-                &offsets,
-            );
+            let request =
+                offset_commit_request(transactional_id, transaction.producer_id, transaction.epoch, group, &offsets);
             self.groups.add_transactional_offsets(Instant::now(), request);
         }
     }
@@ -328,4 +326,31 @@ impl Core {
             }
         }
     }
+}
+
+/// The request that gives a group its pending offsets back after a restart; it needs no member, as a simple client's.
+fn offset_commit_request(
+    transactional_id: &str,
+    producer_id: i64,
+    epoch: i16,
+    group: &str,
+    offsets: &[&CommittedOffset],
+) -> TxnOffsetCommitRequest {
+    let topics = offsets.iter().map(|offset| {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(offset.partition)
+            .with_committed_offset(offset.offset)
+            .with_committed_leader_epoch(offset.leader_epoch)
+            .with_committed_metadata(Some(StrBytes::from_string(offset.metadata.clone())));
+        TxnOffsetCommitRequestTopic::default()
+            .with_name(TopicName(StrBytes::from_string(offset.topic.clone())))
+            .with_partitions(vec![partition])
+    });
+    TxnOffsetCommitRequest::default()
+        .with_transactional_id(TransactionalId(StrBytes::from_string(transactional_id.to_owned())))
+        .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
+        .with_producer_id(ProducerId(producer_id))
+        .with_producer_epoch(epoch)
+        .with_generation_id(-1)
+        .with_topics(topics.collect())
 }

@@ -295,7 +295,9 @@ mod tests {
     fn only_the_drawn_transitions_are_legal() {
         let legal: Vec<_> = State::ALL
             .iter()
-            .flat_map(|from| State::ALL.iter().filter(|to| from.may_become(**to)).map(move |to| (from.name(), to.name())))
+            .flat_map(|from| {
+                State::ALL.iter().filter(|to| from.may_become(**to)).map(move |to| (from.name(), to.name()))
+            })
             .collect();
         assert_eq!(
             legal,

@@ -235,8 +235,14 @@ fn throughput(servers: &str, codec: &str, records: usize, bytes: usize) -> Resul
 }
 
 fn assigned(servers: &str, topic: &str, partitions: i32, from: Offset) -> Result<BaseConsumer, Failure> {
-    let consumer: BaseConsumer =
-        client(servers).set("group.id", "bench").set("enable.auto.commit", "false").create()?;
+    // Without these a broker that is faster than this program makes librdkafka pause for a second (a full local queue).
+    let consumer: BaseConsumer = client(servers)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("queued.min.messages", "1000000")
+        .set("queued.max.messages.kbytes", "1048576")
+        .set("fetch.queue.backoff.ms", "1")
+        .create()?;
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition, from)?;

@@ -25,8 +25,7 @@ pub fn metadata(core: &mut Core, request: MetadataRequest, version: i16) -> Meta
         None => core.catalog.iter().map(describe).collect(),
         Some(topics) => topics.into_iter().map(|topic| find_or_create(core, topic, may_create)).collect(),
     };
-    let broker =
-        MetadataResponseBroker::default().with_node_id(BrokerId(NODE_ID)).with_host(text(core.host.as_str()));
+    let broker = MetadataResponseBroker::default().with_node_id(BrokerId(NODE_ID)).with_host(text(core.host.as_str()));
     MetadataResponse::default()
         .with_brokers(vec![broker.with_port(i32::from(core.port))])
         .with_cluster_id(Some(text(core.cluster_id.to_string())))

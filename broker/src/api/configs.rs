@@ -34,9 +34,7 @@ pub fn describe(core: &Core, request: DescribeConfigsRequest) -> DescribeConfigs
             .with_resource_name(resource.resource_name.clone());
         match describe_one(core, &resource, request.include_synonyms) {
             Ok(configs) => result.with_configs(configs),
-            Err(refusal) => {
-                result.with_error_code(refusal.error.code()).with_error_message(Some(text(refusal.reason)))
-            }
+            Err(refusal) => result.with_error_code(refusal.error.code()).with_error_message(Some(text(refusal.reason))),
         }
     });
     DescribeConfigsResponse::default().with_results(results.collect())
@@ -58,7 +56,12 @@ fn describe_one(
             let configs = KNOWN.iter().filter(|known| wanted(known.name)).map(|known| {
                 let set = topic.overrides.get(known.name).map(String::as_str);
                 let source = if set.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT };
-                entry(known.name, set.unwrap_or(known.default), known.kind, source, false, synonyms)
+                {
+                    let result = entry(known.name, set.unwrap_or(known.default), known.kind, source, false, synonyms);
+                    let note =
+                        if known.obeyed { None } else { Some(text("kept and shown, without effect on this broker")) };
+                    result.with_documentation(note)
+                }
             });
             Ok(configs.collect())
         }
@@ -129,7 +132,10 @@ pub fn alter(core: &mut Core, request: AlterConfigsRequest) -> AlterConfigsRespo
 }
 
 /// IncrementalAlterConfigs (KIP-339): set, delete, append to or subtract from a list.
-pub fn alter_incrementally(core: &mut Core, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
+pub fn alter_incrementally(
+    core: &mut Core,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
         let name = resource.resource_name.as_str();
         let present = core.catalog.get(name).map(|topic| topic.overrides.clone()).unwrap_or_default();

@@ -105,8 +105,7 @@ fn answer(core: &Core, request: &FetchRequest, version: i16, out: &mut Vec<u8>) 
             let log = topic.and_then(|topic| topic.partitions.get(partition.partition as usize));
             let Some(log) = log else {
                 let by_id = version >= 13 && topic.is_none();
-                let error =
-                    if by_id { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
+                let error = if by_id { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
                 writer.failed_partition(partition.partition, error.code());
                 found.failed = true;
                 continue;

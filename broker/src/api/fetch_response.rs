@@ -73,7 +73,11 @@ impl<'a> Writer<'a> {
         if self.version >= 13 {
             self.out.extend_from_slice(id.as_bytes());
         } else {
-            if self.is_flexible() { self.varint(name.len() as u32 + 1) } else { self.short(name.len() as i16) }
+            if self.is_flexible() {
+                self.varint(name.len() as u32 + 1)
+            } else {
+                self.short(name.len() as i16)
+            }
             self.out.extend_from_slice(name.as_bytes());
         }
         self.count(partitions);
@@ -235,7 +239,11 @@ mod tests {
                 let response = FetchResponse::decode(&mut encoded, version).unwrap();
                 assert!(encoded.is_empty(), "version {version} has bytes left over");
                 let topic = &response.responses[0];
-                if version >= 13 { assert_eq!(topic.topic_id, id) } else { assert_eq!(topic.topic, TopicName(name.clone())) }
+                if version >= 13 {
+                    assert_eq!(topic.topic_id, id)
+                } else {
+                    assert_eq!(topic.topic, TopicName(name.clone()))
+                }
                 let [read, failed] = &topic.partitions[..] else { panic!("two partitions") };
                 assert_eq!((read.partition_index, read.error_code), (4, 0));
                 assert_eq!((read.high_watermark, read.last_stable_offset), (3, 3));

@@ -31,9 +31,9 @@ pub async fn join(
         core.groups.join(Instant::now(), request, version, client, reply);
         core.deadlines_changed.notify_one();
     }
-    answer.await.unwrap_or_else(|_| {
-        JoinGroupResponse::default().with_error_code(ResponseError::CoordinatorNotAvailable.code())
-    })
+    answer
+        .await
+        .unwrap_or_else(|_| JoinGroupResponse::default().with_error_code(ResponseError::CoordinatorNotAvailable.code()))
 }
 
 /// SyncGroup; its answer comes with the leader's assignment.
@@ -45,9 +45,9 @@ pub async fn sync(core: &RefCell<Core>, request: SyncGroupRequest) -> SyncGroupR
         core.groups.sync(Instant::now(), request, reply);
         core.deadlines_changed.notify_one();
     }
-    answer.await.unwrap_or_else(|_| {
-        SyncGroupResponse::default().with_error_code(ResponseError::CoordinatorNotAvailable.code())
-    })
+    answer
+        .await
+        .unwrap_or_else(|_| SyncGroupResponse::default().with_error_code(ResponseError::CoordinatorNotAvailable.code()))
 }
 
 pub fn leave(core: &mut Core, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {

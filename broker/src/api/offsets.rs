@@ -35,11 +35,9 @@ pub fn list(core: &Core, request: ListOffsetsRequest) -> ListOffsetsResponse {
                 return refuse(error.code());
             }
             match look_up(&partition.log.borrow(), wanted.timestamp, committed_only) {
-                Ok(Some((offset, timestamp))) => result
-                    .clone()
-                    .with_offset(offset)
-                    .with_timestamp(timestamp)
-                    .with_leader_epoch(LEADER_EPOCH),
+                Ok(Some((offset, timestamp))) => {
+                    result.clone().with_offset(offset).with_timestamp(timestamp).with_leader_epoch(LEADER_EPOCH)
+                }
                 Ok(None) => refuse(0),
                 Err(error) => refuse(error.code()),
             }

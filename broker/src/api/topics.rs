@@ -106,7 +106,10 @@ pub fn create_topics(core: &mut Core, request: CreateTopicsRequest) -> CreateTop
 
 fn create_one(core: &mut Core, topic: CreatableTopic, validate_only: bool) -> Result<CreatableTopicResult, Refusal> {
     let partitions = if !topic.assignments.is_empty() {
-        if topic.assignments.iter().any(|assignment| assignment.broker_ids.iter().any(|id| id.0 != crate::core::NODE_ID))
+        if topic
+            .assignments
+            .iter()
+            .any(|assignment| assignment.broker_ids.iter().any(|id| id.0 != crate::core::NODE_ID))
         {
             return refuse(ResponseError::InvalidReplicaAssignment, "there is only one broker, with id 0");
         }
@@ -182,9 +185,7 @@ pub fn create_partitions(core: &mut Core, request: CreatePartitionsRequest) -> C
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
         match grow(core, topic, request.validate_only) {
             Ok(()) => result,
-            Err(refusal) => {
-                result.with_error_code(refusal.error.code()).with_error_message(Some(text(refusal.reason)))
-            }
+            Err(refusal) => result.with_error_code(refusal.error.code()).with_error_message(Some(text(refusal.reason))),
         }
     });
     CreatePartitionsResponse::default().with_results(results.collect())

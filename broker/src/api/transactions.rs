@@ -7,17 +7,16 @@ use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnT
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
-use kafka_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    EndTxnRequest, EndTxnResponse, GroupId, InitProducerIdRequest, InitProducerIdResponse, ProducerId, TransactionalId,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
-use super::{storage_code, text, topic_name};
+use super::storage_code;
 use crate::clock;
 use crate::core::Core;
 use crate::group::CommittedOffset;
@@ -92,8 +91,7 @@ fn enter<'a>(
     knows_fenced: bool,
 ) -> Result<&'a mut Transaction, i16> {
     let refused = |error: TransactionError| error.code(knows_fenced);
-    let transaction =
-        core.transactions.by_id.get_mut(id).ok_or_else(|| refused(TransactionError::WrongProducerId))?;
+    let transaction = core.transactions.by_id.get_mut(id).ok_or_else(|| refused(TransactionError::WrongProducerId))?;
     if transaction.enter(producer_id, epoch, clock::now_ms()).map_err(refused)? {
         core.deadlines_changed.notify_one();
     }
@@ -215,44 +213,15 @@ fn offset_results(request: &TxnOffsetCommitRequest, code: i16) -> TxnOffsetCommi
     TxnOffsetCommitResponse::default().with_topics(topics.collect())
 }
 
-/// The request that gives a group its pending offsets back after a restart; it needs no member, as a simple client's.
-pub fn offset_commit_request(
-    transactional_id: &str,
-    producer_id: i64,
-    epoch: i16,
-    group: &str,
-    offsets: &[&CommittedOffset],
-) -> TxnOffsetCommitRequest {
-    let topics = offsets.iter().map(|offset| {
-        let partition = TxnOffsetCommitRequestPartition::default()
-            .with_partition_index(offset.partition)
-            .with_committed_offset(offset.offset)
-            .with_committed_leader_epoch(offset.leader_epoch)
-            .with_committed_metadata(Some(text(offset.metadata.as_str())));
-        TxnOffsetCommitRequestTopic::default().with_name(topic_name(&offset.topic)).with_partitions(vec![partition])
-    });
-    TxnOffsetCommitRequest::default()
-        .with_transactional_id(TransactionalId(text(transactional_id)))
-        .with_group_id(GroupId(text(group)))
-        .with_producer_id(ProducerId(producer_id))
-        .with_producer_epoch(epoch)
-        .with_generation_id(-1)
-        .with_topics(topics.collect())
-}
-
 pub fn end(core: &mut Core, request: EndTxnRequest, version: i16) -> EndTxnResponse {
     let id = request.transactional_id;
     let may_end = match core.transactions.by_id.get(id.as_str()) {
         None => Err(TransactionError::WrongProducerId),
-        Some(transaction) => {
-            transaction.may_end(request.producer_id.0, request.producer_epoch, request.committed)
-        }
+        Some(transaction) => transaction.may_end(request.producer_id.0, request.producer_epoch, request.committed),
     };
     let code = match may_end {
         Ok(false) => 0,
-        Ok(true) => {
-            core.end_transaction(&id, request.committed).map_or_else(|error| storage_code(&error), |()| 0)
-        }
+        Ok(true) => core.end_transaction(&id, request.committed).map_or_else(|error| storage_code(&error), |()| 0),
         Err(error) => error.code(version >= 2),
     };
     EndTxnResponse::default().with_error_code(code)

@@ -84,7 +84,8 @@ fn parse(bytes: &[u8]) -> (Vec<Entry>, usize) {
     let mut entries = Vec::new();
     let mut at = 0;
     while let Some(header) = bytes.get(at..at + FRAME_HEADER_BYTES) {
-        let word = |from: usize| u32::from_be_bytes([header[from], header[from + 1], header[from + 2], header[from + 3]]);
+        let word =
+            |from: usize| u32::from_be_bytes([header[from], header[from + 1], header[from + 2], header[from + 3]]);
         let start = at + FRAME_HEADER_BYTES;
         let Some(payload) = bytes.get(start..start + word(0) as usize) else { break };
         if crc32c::crc32c(payload) != word(4) {

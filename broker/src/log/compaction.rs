@@ -55,9 +55,10 @@ impl PartitionLog {
 
     /// Kafka rolls on append only; a quiet topic is rolled here, so that its last records are compacted too.
     fn roll_if_due(&mut self, settings: &TopicSettings, now_ms: i64) -> Result<(), LogError> {
-        let due = self.segments.last().is_some_and(|active| {
-            active.bytes() > 0 && now_ms - active.first_append_ms > settings.segment_ms
-        });
+        let due = self
+            .segments
+            .last()
+            .is_some_and(|active| active.bytes() > 0 && now_ms - active.first_append_ms > settings.segment_ms);
         if due { self.roll(now_ms) } else { Ok(()) }
     }
 
@@ -109,9 +110,8 @@ impl PartitionLog {
     fn rewrite(&self, sealed: usize, pass: &mut Pass) -> Result<Vec<Segment>, LogError> {
         let mut cleaned: Vec<Segment> = Vec::new();
         for segment in &self.segments[..sealed] {
-            let has_room = cleaned
-                .last()
-                .is_some_and(|open| open.bytes() + segment.bytes() <= pass.settings.segment_bytes);
+            let has_room =
+                cleaned.last().is_some_and(|open| open.bytes() + segment.bytes() <= pass.settings.segment_bytes);
             if !has_room {
                 let store = compacting_store(self, segment.base_offset)?;
                 cleaned.push(Segment::new(segment.base_offset, store, segment.first_append_ms));

@@ -48,15 +48,20 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     fn request<T: Decodable>(&mut self) -> Result<T, RequestError> {
         let (key, version) = (self.key, self.version);
-        T::decode(&mut self.body, version)
-            .map_err(|error| RequestError::Malformed { key, version, reason: error.to_string() })
+        T::decode(&mut self.body, version).map_err(|error| RequestError::Malformed {
+            key,
+            version,
+            reason: error.to_string(),
+        })
     }
 
     fn respond(&mut self, response: impl Encodable) -> Result<Outcome, RequestError> {
         let (key, version) = (self.key, self.version);
-        response
-            .encode(self.out, version)
-            .map_err(|error| RequestError::Unencodable { key, version, reason: error.to_string() })?;
+        response.encode(self.out, version).map_err(|error| RequestError::Unencodable {
+            key,
+            version,
+            reason: error.to_string(),
+        })?;
         Ok(Outcome::Respond)
     }
 }
@@ -182,13 +187,9 @@ fn answer_at_once(core: &mut Core, mut ex: Exchange<'_>) -> Result<Outcome, Requ
         ApiKey::Heartbeat => ex.request().and_then(|request| ex.respond(core.groups.heartbeat(now, request))),
         ApiKey::LeaveGroup => ex.request().and_then(|request| ex.respond(groups::leave(core, request, version))),
         ApiKey::OffsetCommit => ex.request().and_then(|request| ex.respond(groups::commit_offsets(core, request))),
-        ApiKey::OffsetFetch => {
-            ex.request().and_then(|request| ex.respond(core.groups.fetch_offsets(request, version)))
-        }
+        ApiKey::OffsetFetch => ex.request().and_then(|request| ex.respond(core.groups.fetch_offsets(request, version))),
         ApiKey::ListGroups => ex.request().and_then(|request| ex.respond(core.groups.list(&request))),
-        ApiKey::DescribeGroups => {
-            ex.request().and_then(|request| ex.respond(core.groups.describe(&request, version)))
-        }
+        ApiKey::DescribeGroups => ex.request().and_then(|request| ex.respond(core.groups.describe(&request, version))),
         ApiKey::DeleteGroups => ex.request().and_then(|request| ex.respond(groups::delete(core, request))),
         ApiKey::OffsetDelete => ex.request().and_then(|request| ex.respond(groups::delete_offsets(core, request))),
         key => Err(RequestError::UnknownVersion { key, version }),

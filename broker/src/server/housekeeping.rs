@@ -39,9 +39,10 @@ async fn clean(core: &RefCell<Core>) {
         core.borrow_mut().complete_prepared();
         let partitions: Vec<_> = {
             let core = core.borrow();
-            let all = core.catalog.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|partition| (topic.settings.clone(), partition.clone()))
-            });
+            let all = core
+                .catalog
+                .iter()
+                .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.settings.clone(), partition.clone())));
             all.collect()
         };
         for (settings, partition) in partitions {

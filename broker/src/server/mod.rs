@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 
 use crate::config::{BrokerConfig, StartError};
 use crate::core::Core;
-use connection::Bounds;
+use connection::{Bounds, ConnectionError};
 
 /// A running broker. Dropping it stops it.
 #[derive(Debug)]
@@ -66,7 +66,13 @@ impl Broker {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(StartError::Thread(std::io::Error::other("the thread ended while starting"))),
         }
-        Ok(Broker { bootstrap_servers, stop: Some(stop), stopped: Mutex::new(stopped), thread: Some(thread), stop_timeout })
+        Ok(Broker {
+            bootstrap_servers,
+            stop: Some(stop),
+            stopped: Mutex::new(stopped),
+            thread: Some(thread),
+            stop_timeout,
+        })
     }
 
     /// What clients connect to: `host:port`.
@@ -189,8 +195,11 @@ async fn accept(core: Rc<RefCell<Core>>, listener: TcpListener) {
         open.set(open.get() + 1);
         let (core, open) = (core.clone(), open.clone());
         tokio::task::spawn_local(async move {
-            if let Err(error) = connection::serve(&core, stream, bounds).await {
-                tracing::debug!(%error, "closed a connection");
+            match connection::serve(&core, stream, bounds).await {
+                Ok(()) => {}
+                // Clients come and go: how they close their sockets is nobody's concern.
+                Err(ConnectionError::Io(error)) => tracing::debug!(%error, "a connection ended"),
+                Err(error) => tracing::warn!(%error, "closed a connection"),
             }
             open.set(open.get() - 1);
         });

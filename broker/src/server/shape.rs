@@ -96,8 +96,11 @@ impl Walk<'_> {
         if self.is_flexible {
             return Some(self.varint()?.saturating_sub(1));
         }
-        let length =
-            if plain_bytes == 2 { i32::from(i16::from_be_bytes(self.fixed()?)) } else { i32::from_be_bytes(self.fixed()?) };
+        let length = if plain_bytes == 2 {
+            i32::from(i16::from_be_bytes(self.fixed()?))
+        } else {
+            i32::from_be_bytes(self.fixed()?)
+        };
         if length == -1 { Some(0) } else { usize::try_from(length).ok() }
     }
 
