@@ -5,10 +5,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use apache_avro::Schema;
 use thiserror::Error;
 
-use super::{Contract, Input, Malformed, RegistryError, Resolution, SchemaId, SchemaRegistry};
+use super::{Contract, Malformed, Reading, RegistryError, SchemaId, SchemaRegistry};
 
 /// The first byte of every value.
 const MAGIC: u8 = 0;
@@ -101,27 +100,18 @@ impl<C: Contract> Encoder<C> {
     }
 }
 
-/// How values of one writer schema are read.
-#[derive(Debug)]
-enum Reading {
-    /// The writer's encoding is the reader's: read field by field, without a look at either schema.
-    Straight,
-    /// The datum is first rewritten as the reader's schema would have it.
-    Resolved(Resolution),
-}
-
 /// Reads the values of one contract, by whatever schema they were written.
 pub struct Decoder<C> {
     registry: Arc<dyn SchemaRegistry>,
     /// By writer schema; in practice a topic holds a few at a time, and a scan is faster than a hash.
     readings: Vec<(SchemaId, Reading)>,
-    rewritten: Vec<u8>,
+    scratch: Vec<u8>,
     contract: PhantomData<fn() -> C>,
 }
 
 impl<C: Contract> Decoder<C> {
     pub fn new(registry: Arc<dyn SchemaRegistry>) -> Decoder<C> {
-        Decoder { registry, readings: Vec::new(), rewritten: Vec::new(), contract: PhantomData }
+        Decoder { registry, readings: Vec::new(), scratch: Vec::new(), contract: PhantomData }
     }
 
     /// Reads a value. Asks the registry when it sees a schema id for the first time, which may block.
@@ -131,29 +121,18 @@ impl<C: Contract> Decoder<C> {
             Some(index) => index,
             None => self.learn(id)?,
         };
-        let read = match &self.readings[index].1 {
-            Reading::Straight => read_whole(datum),
-            Reading::Resolved(resolution) => {
-                self.rewritten.clear();
-                resolution.rewrite(datum, &mut self.rewritten).and_then(|()| read_whole(&self.rewritten))
-            }
-        };
+        let read = self.readings[index].1.whole(datum, &mut self.scratch);
         read.map_err(|source| DecodeError::Malformed { id, source })
     }
 
     #[cold]
     fn learn(&mut self, id: SchemaId) -> Result<usize, DecodeError> {
         let writer = self.registry.schema(id).map_err(DecodeError::of_registry)?;
-        let unresolvable =
-            |reason: String| DecodeError::Unresolvable { id, reader: C::TOPIC.schema_name.to_owned(), reason };
-        let parse = |schema: &str| Schema::parse_str(schema).map_err(|error| unresolvable(error.to_string()));
-        let (writer, reader) = (parse(&writer)?, parse(C::TOPIC.schema)?);
-        // Schemas of one canonical form have one encoding; they differ in docs, defaults and aliases only.
-        let reading = if writer.canonical_form() == reader.canonical_form() {
-            Reading::Straight
-        } else {
-            Reading::Resolved(Resolution::new(&writer, &reader).map_err(|error| unresolvable(error.to_string()))?)
-        };
+        let reading = Reading::between(&writer, C::TOPIC.schema).map_err(|error| DecodeError::Unresolvable {
+            id,
+            reader: C::TOPIC.schema_name.to_owned(),
+            reason: error.to_string(),
+        })?;
         self.readings.push((id, reading));
         Ok(self.readings.len() - 1)
     }
@@ -166,11 +145,4 @@ pub(super) fn split(bytes: &[u8]) -> Result<(SchemaId, &[u8]), DecodeError> {
         Some(([byte, ..], _)) => Err(DecodeError::WrongMagic { byte: *byte }),
         None => Err(DecodeError::TooShort { bytes: bytes.len() }),
     }
-}
-
-fn read_whole<C: Contract>(datum: &[u8]) -> Result<C, Malformed> {
-    let mut input = Input::new(datum);
-    let value = C::read(&mut input)?;
-    input.finish()?;
-    Ok(value)
 }

@@ -3,13 +3,17 @@
 mod avro;
 mod codecs;
 mod compatibility;
+mod container;
 mod datum;
 mod json;
 mod local_registry;
 mod malformed;
 mod normal_form;
+mod provision;
+mod reading;
 mod registry;
 mod registry_state;
+mod registry_topic;
 mod resolution;
 mod topic;
 
@@ -20,12 +24,16 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES};
 pub use codecs::Codecs;
 pub use compatibility::{Compatibility, Difference};
+pub use container::{Block, ContainerError, ContainerReader, ContainerWriter};
 pub use datum::{Datum, Input, read_field, read_null_last_field, write_null_last};
 pub use json::{JsonDecoder, decode_json};
 pub use local_registry::{LocalRegistry, MemorySchemaTopic, SCHEMAS_TOPIC, SchemaTopic};
 pub use malformed::{Malformed, MalformedReason};
+pub use provision::{Applied, ApplyError, apply_topics};
+pub use reading::Reading;
 pub use registry::{RegisteredSchema, RegistryError, SchemaId, SchemaRegistry};
 pub use registry_state::{Registration, RegistryState, id_of};
+pub use registry_topic::open_registry;
 pub use resolution::{Resolution, ResolutionError};
 pub use topic::{Cleanup, Retention, Topic};
 

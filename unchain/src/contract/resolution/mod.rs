@@ -59,7 +59,12 @@ impl Resolution {
     /// Appends a datum of the writer's schema as the reader's schema has it.
     pub fn rewrite(&self, datum: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         let mut input = Input::new(datum);
-        self.root.run(&mut input, out)?;
+        self.rewrite_next(&mut input, out)?;
         input.finish()
+    }
+
+    /// As [`Resolution::rewrite`], of the next datum of several.
+    pub fn rewrite_next(&self, input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        self.root.run(input, out)
     }
 }
