@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{Count, Fixture, Item, Total, on_each_broker};
+use support::{Count, Fixture, Item, Item2, Total, on_each_broker};
 use unchain::contract::Contract;
 use unchain::engine::{EngineError, EngineSettings};
 use unchain::process::{DeclareError, Either, Entry, Failure, Processor, State};
@@ -14,8 +14,6 @@ use unchain::process::{DeclareError, Either, Entry, Failure, Processor, State};
 async fn double(item: Item) -> Item2 {
     Item2 { key: item.key, number: item.number * 2 }
 }
-
-use support::Item2;
 
 on_each_broker!(every_input_gives_one_output_in_order, |fixture: &Fixture| {
     fixture.produce((0..5_000).map(|number| Item { key: format!("k{}", number % 50), number }));

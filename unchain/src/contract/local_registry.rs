@@ -75,6 +75,12 @@ impl SchemaRegistry for LocalRegistry {
         }
     }
 
+    fn check(&self, subject: &str, schema: &str) -> Result<(), RegistryError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reload(&mut state)?;
+        state.registration(subject, schema, self.compatibility).map(drop)
+    }
+
     fn schema(&self, id: SchemaId) -> Result<Arc<str>, RegistryError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(schema) = state.schema(id) {

@@ -15,6 +15,8 @@ mod registry;
 mod registry_state;
 mod registry_topic;
 mod resolution;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::borrow::Cow;

@@ -46,7 +46,7 @@ pub fn apply_topics(
         registry.check(&topic.subject(), topic.schema)?;
     }
     let (present, missing): (Vec<_>, Vec<_>) =
-        topics.iter().partition(|topic| existing.iter().any(|found| found.name == topic.name));
+        topics.iter().copied().partition(|topic| existing.iter().any(|found| found.name == topic.name));
     let new: Vec<NewTopic> = missing.iter().map(|topic| new_topic(topic)).collect();
     let created = Admin::new(connection, deadline)?.create_topics(&new)?;
     for topic in topics {

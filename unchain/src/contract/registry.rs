@@ -56,6 +56,9 @@ pub trait SchemaRegistry: Send + Sync {
     /// [`RegistryError::Incompatible`] if the subject's compatibility rule forbids the schema: nothing is written then.
     fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, RegistryError>;
 
+    /// Whether [`SchemaRegistry::register`] would take the schema; writes nothing.
+    fn check(&self, subject: &str, schema: &str) -> Result<(), RegistryError>;
+
     /// The schema that has an id.
     fn schema(&self, id: SchemaId) -> Result<Arc<str>, RegistryError>;
 

@@ -1,15 +1,14 @@
 //! The local registry's compacted topic on Kafka: how its schemas reach every process.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{LocalRegistry, RegistryError, SchemaRegistry, SchemaTopic};
-use crate::kafka::{Admin, ClientError, Connection, Headers, NewRecord, NewTopic, Publisher, PublisherSettings, Reader};
-
-/// The topic's name. One partition, so that all processes see one order.
-pub const SCHEMAS_TOPIC: &str = "_unchain.schemas";
+use super::{LocalRegistry, RegistryError, SCHEMAS_TOPIC, SchemaRegistry, SchemaTopic};
+use crate::kafka::{
+    Admin, ClientError, Connection, Headers, NewRecord, NewTopic, Publisher, PublisherSettings, ReadEvent, Reader,
+};
 
 /// The registry that the connection's cluster keeps itself; its topic is created where it is missing.
 ///
@@ -25,40 +24,80 @@ pub fn open_registry(connection: &Connection, deadline: Duration) -> Result<Arc<
         let admin = Admin::new(connection, deadline).map_err(unavailable)?;
         admin.create_topics(&[topic]).map_err(unavailable)?;
     }
-    Ok(Arc::new(LocalRegistry::open(KafkaSchemaTopic { connection: connection.clone(), deadline })?))
+    let (connection, state) = (connection.clone(), Mutex::default());
+    Ok(Arc::new(LocalRegistry::new(KafkaSchemaTopic { connection, deadline, state })))
 }
 
 struct KafkaSchemaTopic {
     connection: Connection,
     deadline: Duration,
+    state: Mutex<Clients>,
+}
+
+/// Clients are made when they are first needed and kept: schemas are registered and looked up in bursts.
+#[derive(Default)]
+struct Clients {
+    reader: Option<Reader>,
+    publisher: Option<Publisher>,
+    records: Vec<(Bytes, Bytes)>,
+    next_offset: i64,
 }
 
 impl SchemaTopic for KafkaSchemaTopic {
-    fn load(&self) -> Result<Vec<(String, String)>, RegistryError> {
-        let mut entries = Vec::new();
-        let mut reader = Reader::open(&self.connection, SCHEMAS_TOPIC, &[(0, None)]).map_err(unavailable)?;
-        let read = reader.read_to_end(self.deadline, |record| {
-            if let (Some(key), Some(value)) = (&record.key, &record.value) {
-                entries.push((String::from_utf8_lossy(key).into_owned(), String::from_utf8_lossy(value).into_owned()));
-            }
-            Ok(())
-        });
-        read.map_err(unavailable)?;
-        Ok(entries)
+    fn load(&self) -> Result<Vec<(Bytes, Bytes)>, RegistryError> {
+        let mut clients = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.catch_up(&self.connection, self.deadline).map_err(unavailable)?;
+        Ok(clients.records.clone())
     }
 
-    fn append(&self, key: &str, value: &str) -> Result<(), RegistryError> {
-        let publisher = Publisher::new(&self.connection, PublisherSettings::default()).map_err(unavailable)?;
-        let sent = publisher.send(&NewRecord {
-            topic: SCHEMAS_TOPIC,
-            partition: Some(0),
-            timestamp_ms: None,
-            key: Some(Bytes::copy_from_slice(key.as_bytes())),
-            value: Some(Bytes::copy_from_slice(value.as_bytes())),
-            headers: Headers::default(),
-        });
-        sent.and_then(|()| publisher.flush(self.deadline)).map_err(unavailable)
+    fn append(&self, key: Bytes, value: Bytes) -> Result<(), RegistryError> {
+        let mut clients = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.append(&self.connection, key, value, self.deadline).map_err(unavailable)
     }
+}
+
+impl Clients {
+    /// Reads what has come since the last time, up to the topic's end.
+    fn catch_up(&mut self, connection: &Connection, deadline: Duration) -> Result<(), ClientError> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(Reader::open(connection, SCHEMAS_TOPIC, &[(0, None)])?),
+        };
+        let started = Instant::now();
+        // Compaction leaves gaps, but never removes the last record.
+        let end = reader.stable_end(0, deadline)?;
+        while self.next_offset < end {
+            if let ReadEvent::Record(record) = reader.next(Duration::from_millis(100))? {
+                self.next_offset = record.offset + 1;
+                self.records.extend(record.key.zip(record.value));
+            } else if started.elapsed() > deadline {
+                return Err(ClientError::TimedOut { operation: "reading the schemas", waited: started.elapsed() });
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        connection: &Connection,
+        key: Bytes,
+        value: Bytes,
+        deadline: Duration,
+    ) -> Result<(), ClientError> {
+        let publisher = match &mut self.publisher {
+            Some(publisher) => publisher,
+            none => none.insert(Publisher::new(connection, settings(deadline))?),
+        };
+        let (topic, key, value) = (SCHEMAS_TOPIC, Some(key), Some(value));
+        let record = NewRecord { topic, partition: Some(0), timestamp_ms: None, key, value, headers: Headers::default() };
+        publisher.send(&record)?;
+        publisher.flush(deadline)
+    }
+}
+
+/// A schema is waited for one at a time: nothing is gained by lingering.
+fn settings(deadline: Duration) -> PublisherSettings {
+    PublisherSettings { linger: Duration::ZERO, delivery_timeout: deadline, ..PublisherSettings::default() }
 }
 
 fn unavailable(error: ClientError) -> RegistryError {

@@ -55,11 +55,14 @@ impl EngineError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             EngineError::Client(error) => error.kind(),
-            EngineError::Registry(error) if error.is_transient() => ErrorKind::Retry,
+            EngineError::Registry(RegistryError::Unavailable { .. }) => ErrorKind::Retry,
             _ => ErrorKind::Stop,
         }
     }
 }
+
+/// Makes the policy of one worker, for example one that writes dead letters.
+pub type NewPolicy = fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>;
 
 /// Running processors.
 pub struct Engine {
@@ -81,7 +84,7 @@ impl Engine {
         registry: &Arc<dyn SchemaRegistry>,
         processors: &[Processor],
         settings: &EngineSettings,
-        policy: fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>,
+        policy: NewPolicy,
     ) -> Result<Engine, EngineError> {
         let existing = connection.topics(settings.broker_timeout.min(Duration::from_secs(10)))?;
         for processor in processors {
@@ -104,7 +107,7 @@ impl Engine {
         &mut self,
         processor: &Processor,
         start: &Start<'_>,
-        policy: fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>,
+        policy: NewPolicy,
         results: &mpsc::Sender<Result<(), EngineError>>,
     ) -> Result<(), EngineError> {
         let declared = processor.declaration();

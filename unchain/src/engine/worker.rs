@@ -187,9 +187,11 @@ impl Session<'_> {
         match event {
             ConsumerEvent::Assigned(partitions) => {
                 let committed = self.consumer.committed(&partitions, self.worker.settings.broker_timeout)?;
-                for (partition, _) in &committed {
-                    self.restore(partition)?;
-                }
+                let (connection, processor) = (&self.worker.connection, &self.worker.processor);
+                let deadline = self.worker.settings.broker_timeout;
+                let (tables, restored) = restore_tables(connection, processor, &partitions, deadline)?;
+                self.worker.stats.add_restored(restored);
+                self.bench.tables.extend(tables);
                 self.consumer.assign(&committed)?;
                 positions.extend(committed);
             }
@@ -204,15 +206,6 @@ impl Session<'_> {
             ConsumerEvent::Record(_) | ConsumerEvent::Failed(_) | ConsumerEvent::Idle => {}
         }
         self.set_partitions(positions);
-        Ok(())
-    }
-
-    fn restore(&mut self, partition: &TopicPartition) -> Result<(), EngineError> {
-        let topics = self.worker.processor.tables_beside(&partition.topic);
-        let deadline = self.worker.settings.broker_timeout;
-        let (tables, restored) = restore_tables(&self.worker.connection, partition, &topics, deadline)?;
-        self.worker.stats.add_restored(restored);
-        self.bench.tables.insert(partition.clone(), tables);
         Ok(())
     }
 

@@ -16,6 +16,6 @@ pub use error::{ClientError, ErrorKind};
 pub use group_consumer::{ConsumerEvent, GroupConsumer, GroupSettings, TopicPartition};
 pub use headers::{Headers, HeadersBuilder};
 pub use publisher::{Position, Publisher, PublisherSettings};
-pub use reader::{ReadEvent, Reader, Watermarks};
+pub use reader::{OffsetsClient, ReadEvent, Reader, Watermarks};
 pub use record::{NewRecord, Record};
 pub use transactional_producer::TransactionalProducer;

@@ -13,6 +13,12 @@ use super::connection::DefaultContext;
 use super::group_consumer::copy;
 use super::{ClientError, Connection, Record};
 
+/// Asks a cluster for the offsets of partitions.
+pub struct OffsetsClient {
+    stable: BaseConsumer<DefaultContext>,
+    latest: BaseConsumer<DefaultContext>,
+}
+
 /// The offsets between which a partition holds records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
@@ -113,36 +119,35 @@ impl Reader {
         }
     }
 
+    /// One past the last record of a partition that is decided, as of now.
+    pub fn stable_end(&self, partition: i32, deadline: Duration) -> Result<i64, ClientError> {
+        let watermarks = self.consumer.fetch_watermarks(&self.topic[0], partition, deadline);
+        watermarks.map(|(_, end)| end).map_err(|error| ClientError::topic("reading the end", &self.topic[0], &error))
+    }
+
     fn stalled(&self, since: Instant) -> ClientError {
         let reachable = self.connection.topics(Duration::from_secs(1));
         reachable.err().unwrap_or(ClientError::TimedOut { operation: "reading a topic", waited: since.elapsed() })
     }
 }
 
-impl Watermarks {
-    /// Asks the broker for the offsets of each partition.
-    pub fn of(
-        connection: &Connection,
-        topic: &str,
-        partitions: &[i32],
-        deadline: Duration,
-    ) -> Result<Vec<(i32, Watermarks)>, ClientError> {
-        let client = |isolation| Connection::create::<BaseConsumer<DefaultContext>>(
-            &connection.client_config(&[("group.id", "unchain-reader"), ("isolation.level", isolation)]),
-        );
-        let (stable, latest) = (client("read_committed")?, client("read_uncommitted")?);
-        let ask = |client: &BaseConsumer<DefaultContext>, partition| {
+impl OffsetsClient {
+    pub fn new(connection: &Connection) -> Result<OffsetsClient, ClientError> {
+        let client = |isolation| {
+            Connection::create(&connection.client_config(&[("group.id", "unchain-reader"), ("isolation.level", isolation)]))
+        };
+        Ok(OffsetsClient { stable: client("read_committed")?, latest: client("read_uncommitted")? })
+    }
+
+    pub fn watermarks(&self, topic: &str, partition: i32, deadline: Duration) -> Result<Watermarks, ClientError> {
+        let ask = |client: &BaseConsumer<DefaultContext>| {
             let answer = client.fetch_watermarks(topic, partition, deadline);
             answer.map_err(|error| ClientError::topic("reading the offsets", topic, &error))
         };
-        let mut all = Vec::with_capacity(partitions.len());
-        for &partition in partitions {
-            // The later end first: the stable end asked afterwards can only have grown.
-            let (_, end) = ask(&latest, partition)?;
-            let (start, stable_end) = ask(&stable, partition)?;
-            all.push((partition, Watermarks { start, stable_end, end }));
-        }
-        Ok(all)
+        // The later end first: the stable end asked afterwards can only have grown.
+        let (_, end) = ask(&self.latest)?;
+        let (start, stable_end) = ask(&self.stable)?;
+        Ok(Watermarks { start, stable_end, end })
     }
 }
 

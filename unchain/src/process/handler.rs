@@ -94,12 +94,17 @@ impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
         TypedHandler { handler, slot: None, arguments: PhantomData }
     }
 
-    fn decode(context: &mut Context<'_>) -> Result<H::Input, Failed> {
-        let undecodable = |reason: String| Failed { class: FailureClass::Undecodable, reason, attempts: 0 };
+    fn decode(context: &mut Context<'_>) -> Result<H::Input, Started> {
+        let undecodable =
+            |reason: String| Started::Failed(Failed { class: FailureClass::Undecodable, reason, attempts: 0 });
         let value = context.record.value.as_ref().ok_or_else(|| {
             undecodable(format!("a tombstone where topic {} carries events", H::Input::TOPIC.name))
         })?;
-        context.codecs.decode(value).map_err(|error| undecodable(error.to_string()))
+        context.codecs.decode(value).map_err(|error| match error {
+            // The bytes may be good: whoever knows their schema cannot be asked right now.
+            error if error.is_transient() => Started::Done(Err(Failure::retry(error))),
+            error => undecodable(error.to_string()),
+        })
     }
 }
 
@@ -111,7 +116,7 @@ impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, A
     fn start(&mut self, context: &mut Context<'_>, emitted: &mut Vec<super::Emitted>) -> Started {
         let input = match Self::decode(context) {
             Ok(input) => input,
-            Err(failed) => return Started::Failed(failed),
+            Err(started) => return started,
         };
         let mut place = self.slot.take().unwrap_or_else(|| Box::pin(None));
         // A panic leaves nothing behind but the call's own values, which are dropped.

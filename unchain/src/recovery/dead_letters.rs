@@ -42,7 +42,6 @@ impl FailurePolicy for DeadLetters {
 }
 
 fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadLetter {
-    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
     let headers = record.headers.iter();
     DeadLetter {
         record: record.position(),
@@ -51,9 +50,9 @@ fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadL
         partition: record.partition,
         offset: record.offset,
         timestamp_ms: record.timestamp_ms,
-        key: bytes(&record.key),
-        value: bytes(&record.value),
-        headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.map(<[u8]>::to_vec) }).collect(),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.map(Bytes::copy_from_slice) }).collect(),
         class: class(failed.class),
         reason: failed.reason.clone(),
         attempts: i32::try_from(failed.attempts).unwrap_or(i32::MAX),

@@ -1,60 +1,22 @@
-//! Contracts and a cluster for the engine's tests.
+//! A cluster with contracts applied, for the engine's tests.
 
-use std::borrow::Cow;
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use unchain::contract::system::DeadLetter;
-use unchain::contract::{
-    Cleanup, Contract, Decoder, Retention, SchemaRegistry, Topic, apply_topics, open_registry,
-};
+use unchain::contract::{Contract, Decoder, SchemaRegistry, Topic, apply_topics, open_registry};
 use unchain::engine::{Engine, EngineError, EngineSettings};
 use unchain::kafka::{Admin, Connection, Headers, NewRecord, Publisher, PublisherSettings, Reader};
 use unchain::process::Processor;
 use unchain::produce::Producer;
 use unchain::recovery::dead_letters;
 use unchain_testkit::TestCluster;
+pub use unchain_testkit::contracts::{Count, Item, Item2, Total};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-
-macro_rules! contract {
-    ($type:ident, $topic:literal, $cleanup:ident, $($field:ident: $kind:ty => $avro:literal),*) => {
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub struct $type { pub key: String, $(pub $field: $kind),* }
-
-        impl Contract for $type {
-            const TOPIC: &'static Topic = {
-                static TOPIC: Topic = Topic {
-                    name: $topic,
-                    schema_name: concat!("test.", stringify!($type)),
-                    schema: concat!(
-                        r#"{"type":"record","name":""#, stringify!($type), r#"","namespace":"test","fields":["#,
-                        r#"{"name":"key","type":"string"}"#,
-                        $(r#",{"name":""#, stringify!($field), r#"","type":""#, $avro, r#""}"#,)*
-                        "]}"
-                    ),
-                    key: "key",
-                    partitions: 6,
-                    cleanup: Cleanup::$cleanup,
-                    retention: Retention::Forever,
-                    doc: "",
-                };
-                &TOPIC
-            };
-
-            fn key(&self) -> Cow<'_, str> {
-                Cow::Borrowed(&self.key)
-            }
-        }
-    };
-}
-
-contract!(Item, "test.items", Delete, number: i64 => "long");
-contract!(Item2, "test.items2", Delete, number: i64 => "long");
-contract!(Count, "test.counts", Delete, count: i64 => "long");
-contract!(Total, "test.totals", Compact, count: i64 => "long", sum: i64 => "long");
 
 const TOPICS: [&Topic; 5] = [Item::TOPIC, Item2::TOPIC, Count::TOPIC, Total::TOPIC, DeadLetter::TOPIC];
 
@@ -141,7 +103,6 @@ impl Fixture {
 }
 
 /// The same test on the development broker and, where there is one, on Apache Kafka.
-#[macro_export]
 macro_rules! on_each_broker {
     ($name:ident, $test:expr) => {
         mod $name {
@@ -163,3 +124,5 @@ macro_rules! on_each_broker {
         }
     };
 }
+
+pub(crate) use on_each_broker;

@@ -6,6 +6,8 @@
 mod compile;
 mod default;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use apache_avro::Schema;
 use thiserror::Error;

@@ -1,0 +1,5 @@
+//! Generates the contracts of tests.
+
+fn main() {
+    unchain_codegen::generate("schemas");
+}
