@@ -30,7 +30,7 @@ fn words(value: &Value) -> Vec<&str> {
 }
 
 fn processor_names() -> Vec<String> {
-    processors(&Config::default()).iter().map(|processor| processor.name().to_string()).collect()
+    processors(&Config::default()).iter().map(|processor| processor.name().to_owned()).collect()
 }
 
 #[test]
