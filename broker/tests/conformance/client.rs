@@ -123,7 +123,9 @@ pub fn consumer(site: &Site, group: &str, settings: &[(&str, &str)]) -> BaseCons
 pub fn consumer_config(site: &Site, group: &str, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = site.config();
     config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
-    config.set("enable.partition.eof", "true").set("session.timeout.ms", "6000").set("heartbeat.interval.ms", "200");
+    // The end of a partition is reported when a fetch comes back empty: it shall not wait long for records.
+    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "20");
+    config.set("session.timeout.ms", "6000").set("heartbeat.interval.ms", "200");
     with(&mut config, settings);
     config
 }

@@ -13,7 +13,7 @@ use crate::site::{PATIENCE, Site, until};
 
 const PARTITIONS: i32 = 2;
 const INPUTS: usize = 5_000;
-const KILLS: i64 = 5;
+const KILLS: i64 = 4;
 
 pub fn crashes_neither_lose_nor_double_records(site: &Site) {
     let (input, output) = (site.topic(PARTITIONS, &[]), site.topic(PARTITIONS, &[]));

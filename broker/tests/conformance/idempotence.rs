@@ -9,13 +9,15 @@ use crate::proxy::Proxy;
 use crate::site::{Site, until};
 
 pub fn cut_connections_neither_lose_nor_double_records(site: &Site) {
-    let (topic, count, cuts) = (site.topic(1, &[]), 20_000, 5);
+    let (topic, count, cuts) = (site.topic(1, &[]), 20_000, 4);
     let proxy = Proxy::before(site);
     let settings = [
         ("enable.idempotence", "true"),
         ("batch.num.messages", "100"),
         ("reconnect.backoff.ms", "10"),
+        ("reconnect.backoff.max.ms", "50"),
         ("retry.backoff.ms", "10"),
+        ("retry.backoff.max.ms", "50"),
     ];
     let sender = Sender::new(&proxy.site().config(), &settings);
     for index in 0..count {
