@@ -17,7 +17,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("broker configurations by AlterConfigs", "refused: they are set in BrokerConfig when the broker starts"),
     ("ElectLeaders, reassignments, log directories, quotas, SCRAM, delegation tokens", "not announced"),
     ("committed offsets' retention", "offsets of an empty group stay until they are deleted"),
-    ("existence checks of OffsetCommit and TxnOffsetCommit", "offsets of an unknown topic or partition are kept"),
     ("CONCURRENT_TRANSACTIONS", "hardly ever seen: ending a transaction is synchronous, so nobody has to wait for it"),
     ("closing idle segments", "every segment of a data directory keeps a file open: raise segment.bytes for much data"),
     ("__consumer_offsets and __transaction_state", "not topics here: their contents are in the metadata journal"),

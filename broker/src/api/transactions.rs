@@ -152,7 +152,24 @@ pub fn add_offsets(core: &mut Core, request: AddOffsetsToTxnRequest, version: i1
 
 /// TxnOffsetCommit: the group checks member and generation (KIP-447) and keeps the offsets pending; the transaction
 /// carries them too, so that they survive a crash with it.
-pub fn commit_offsets(core: &mut Core, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+///
+/// The group does not know which partitions exist: those that do not are refused here.
+pub fn commit_offsets(core: &mut Core, mut request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let mut unknown = request.clone();
+    for (topic, unknown) in request.topics.iter_mut().zip(&mut unknown.topics) {
+        let exists = |index| core.catalog.partition(&topic.name, index).is_some();
+        topic.partitions.retain(|partition| exists(partition.partition_index));
+        unknown.partitions.retain(|partition| !exists(partition.partition_index));
+    }
+    let refused = offset_results(&unknown, ResponseError::UnknownTopicOrPartition.code());
+    let mut response = commit_known_offsets(core, request);
+    for (topic, refused) in response.topics.iter_mut().zip(refused.topics) {
+        topic.partitions.extend(refused.partitions);
+    }
+    response
+}
+
+fn commit_known_offsets(core: &mut Core, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     let id = request.transactional_id.clone();
     let owner = match core.transactions.by_id.get(id.as_str()) {
         None => Err(TransactionError::WrongProducerId),
