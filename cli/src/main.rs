@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! The `unchain` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    unchain_cli::main()
+}

@@ -19,3 +19,5 @@ pub mod process;
 pub mod engine;
 
 pub mod recovery;
+
+pub mod app;

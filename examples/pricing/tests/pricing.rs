@@ -68,6 +68,7 @@ fn three_orders_get_three_prices() {
 fn contract_handler_and_main_are_at_most_forty_lines() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = ["build.rs", "schemas/order.avsc", "schemas/priced.avsc", "schemas/topics.toml", "src/main.rs"];
-    let lines: usize = files.iter().map(|file| std::fs::read_to_string(folder.join(file)).unwrap().lines().count()).sum();
+    let lines: usize =
+        files.iter().map(|file| std::fs::read_to_string(folder.join(file)).unwrap().lines().count()).sum();
     assert!(lines <= 40, "{lines} lines");
 }
