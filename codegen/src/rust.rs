@@ -97,7 +97,7 @@ fn record(
     fields: &[Field],
 ) -> Result<(), CodegenError> {
     let mut default_functions = String::new();
-    line(code, format_args!("#[derive(Debug, Clone, PartialEq, {DERIVES})]"));
+    line(code, format_args!("#[derive(Debug, Clone, PartialEq)]\n#[derive({DERIVES})]"));
     line(code, format_args!("{SERDE_CRATE}"));
     line(code, format_args!("pub struct {} {{", short_name(name)));
     for field in fields {
@@ -169,7 +169,10 @@ fn is_null_last(ty: &Type) -> bool {
 }
 
 fn enumeration(code: &mut String, rust: &str, symbols: &[String]) {
-    line(code, format_args!("#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, {DERIVES})]"));
+    line(
+        code,
+        format_args!("#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[derive({DERIVES})]"),
+    );
     line(code, format_args!("{SERDE_CRATE}"));
     line(code, format_args!("pub enum {rust} {{"));
     for symbol in symbols {

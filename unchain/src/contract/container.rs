@@ -219,7 +219,7 @@ mod tests {
             writer.append_value(Value::Long(-3)).unwrap();
             let file = writer.into_inner().unwrap();
             let mut reader = ContainerReader::open(&file[..]).unwrap();
-            assert_eq!(reader.schema(), r#"{"type":"long"}"#);
+            assert_eq!(reader.schema(), r#""long""#);
             assert_eq!(reader.next_block().unwrap(), Some(Block { count: 1, data: vec![5] }));
             assert_eq!(reader.next_block().unwrap(), None);
         }

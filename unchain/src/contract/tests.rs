@@ -56,7 +56,7 @@ fn a_value_is_magic_id_and_datum() {
     Encoder::<DeadLetter>::with_id(SchemaId(0x0102_0304)).encode(&letter(), &mut bytes).unwrap();
     let mut golden = b"kept\x00\x01\x02\x03\x04".to_vec();
     golden.extend(b"\x24orders.placed/3/42\x18verification\x1aorders.placed\x06\x54");
-    golden.extend(b"\x80\xe0\xf5\x80\xcc\x31\x02\x0a00001\x00\x02\x0ace_id\x02\x02x\x00\x02\x16unreachable\x0a\x02");
+    golden.extend(b"\x80\xa0\xe1\xbb\xcc\x31\x02\x0a00001\x00\x02\x0ace_id\x02\x02x\x00\x02\x16unreachable\x0a\x02");
     assert_eq!(bytes, golden);
 }
 
@@ -145,7 +145,7 @@ fn processes_that_share_a_topic_agree_and_learn_from_each_other() {
     assert_eq!(value, json!({"subject": "a-value", "id": id.0, "schema": "\"string\""}));
     // A lost registry that is filled again gives the same ids; so must every release.
     assert_eq!(registry().register("b-value", r#""string""#), Ok(id));
-    assert_eq!(id, SchemaId(GOLDEN_STRING_ID));
+    assert_eq!(id, SchemaId(1_962_074_340));
 }
 
 #[test]
@@ -257,8 +257,6 @@ fn a_known_schema_costs_no_read_and_an_unknown_one_costs_one() {
     assert_eq!(registry.schema(SchemaId(1)), Err(RegistryError::UnknownId { id: SchemaId(1) }));
     assert_eq!(loads(), before + 1);
 }
-
-const GOLDEN_STRING_ID: u32 = 0;
 
 fn letters() -> impl Strategy<Value = DeadLetter> {
     let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from));

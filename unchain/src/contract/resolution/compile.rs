@@ -13,11 +13,20 @@ use super::{Resolution, ResolutionError};
 
 /// Types nested deeper than this, as a type that holds itself is, are refused.
 const MAX_DEPTH: usize = 64;
+const TOO_DEEP: &str = "the types nest deeper than 64, or hold themselves";
 
 pub(super) fn compile(writer: &Schema, reader: &Schema) -> Result<Resolution, ResolutionError> {
-    let mut compiler =
-        Compiler { names: [names_of(writer), names_of(reader)], path: Vec::new(), depth: 0, gaps: Vec::new() };
+    let mut compiler = Compiler {
+        names: [names_of(writer), names_of(reader)],
+        path: Vec::new(),
+        depth: 0,
+        is_too_deep: false,
+        gaps: Vec::new(),
+    };
     let root = compiler.step(writer, reader)?;
+    if compiler.is_too_deep {
+        return Err(compiler.error(TOO_DEEP.to_owned()));
+    }
     Ok(Resolution { root, gaps: compiler.gaps })
 }
 
@@ -29,6 +38,8 @@ struct Compiler<'s> {
     names: [Names<'s>; 2],
     path: Vec<String>,
     depth: usize,
+    /// Found once, no branch of a union may hide it.
+    is_too_deep: bool,
     gaps: Vec<ResolutionError>,
 }
 
@@ -38,8 +49,9 @@ impl<'s> Compiler<'s> {
     }
 
     fn step(&mut self, writer: &'s Schema, reader: &'s Schema) -> Result<Step, ResolutionError> {
-        if self.depth == MAX_DEPTH {
-            return Err(self.error(format!("the types nest deeper than {MAX_DEPTH}, or hold themselves")));
+        self.is_too_deep |= self.depth == MAX_DEPTH;
+        if self.is_too_deep {
+            return Err(self.error(TOO_DEEP.to_owned()));
         }
         self.depth += 1;
         let writer = target(&self.names[0], writer);
