@@ -76,9 +76,22 @@ impl Catalogue {
         }
         for (name, named) in &self.types {
             self.check_cycle(name, named, &mut Vec::new())?;
-            self.check_library_agrees(name, named)?;
         }
         Ok(())
+    }
+
+    /// Every schema must also be one to the Avro library, which resolves and compares it at run time.
+    pub fn check_library_agrees(&self) -> Result<(), CodegenError> {
+        self.types.iter().try_for_each(|(name, named)| {
+            apache_avro::Schema::parse(&self.self_contained(name)).map(drop).map_err(|error| {
+                CodegenError::unsuitable(
+                    &named.file,
+                    name,
+                    format!("is not a valid Avro schema: {error}"),
+                    "see the Avro specification, \"Schema Declaration\"",
+                )
+            })
+        })
     }
 
     /// A type's schema with every type that it refers to written out where it is first used.
@@ -168,17 +181,5 @@ impl Catalogue {
         }
         above.pop();
         Ok(())
-    }
-
-    /// Every schema must also be one to the Avro library, which resolves and compares it at run time.
-    fn check_library_agrees(&self, name: &str, named: &Named) -> Result<(), CodegenError> {
-        apache_avro::Schema::parse(&self.self_contained(name)).map(|_| ()).map_err(|error| {
-            CodegenError::unsuitable(
-                &named.file,
-                name,
-                format!("is not a valid Avro schema: {error}"),
-                "see the Avro specification, \"Schema Declaration\"",
-            )
-        })
     }
 }

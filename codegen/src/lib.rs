@@ -44,7 +44,10 @@ pub fn generate(folder: &str) {
         for line in error.to_string().lines() {
             println!("cargo::error={line}");
         }
-        #[allow(clippy::disallowed_methods, reason = "a build script ends so: a panic would bury the message under its trace")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a build script ends so: a panic would bury the message under its trace"
+        )]
         std::process::exit(1);
     }
 }
@@ -64,6 +67,8 @@ pub fn contracts_of(folder: &Path) -> Result<String, CodegenError> {
 
     let mut code = String::new();
     rust::types(&catalogue, &mut code)?;
+    // Last: our own messages name the field, the library's name the type.
+    catalogue.check_library_agrees()?;
     contracts::contracts(&catalogue, &topics, &mut code);
     Ok(code)
 }
