@@ -93,6 +93,8 @@ fn write_sorted(value: &Value, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use serde_json::json;
 
     use super::*;

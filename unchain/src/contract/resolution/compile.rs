@@ -57,8 +57,8 @@ impl<'s> Compiler<'s> {
         let writer = target(&self.names[0], writer);
         let reader = target(&self.names[1], reader);
         let step = match (base(writer), base(reader)) {
-            (Base::Union(branches), _) => self.from_union(branches, reader),
-            (_, Base::Union(branches)) => self.to_union(writer, branches),
+            (Base::Union(branches), _) => self.leave_union(branches, reader),
+            (_, Base::Union(branches)) => self.enter_union(writer, branches),
             (Base::Null, Base::Null) => Ok(Step::Nothing),
             (Base::Boolean, Base::Boolean) => Ok(Step::Fixed(1)),
             (Base::Int, Base::Int | Base::Long) | (Base::Long, Base::Long) => Ok(Step::Integer),
@@ -83,7 +83,7 @@ impl<'s> Compiler<'s> {
         step
     }
 
-    fn from_union(&mut self, branches: &'s [Schema], reader: &'s Schema) -> Result<Step, ResolutionError> {
+    fn leave_union(&mut self, branches: &'s [Schema], reader: &'s Schema) -> Result<Step, ResolutionError> {
         let mut first_error = None;
         let mut steps = Vec::new();
         for branch in branches {
@@ -103,7 +103,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// The first branch of the written type itself, or else the first that the type widens to.
-    fn to_union(&mut self, writer: &'s Schema, branches: &'s [Schema]) -> Result<Step, ResolutionError> {
+    fn enter_union(&mut self, writer: &'s Schema, branches: &'s [Schema]) -> Result<Step, ResolutionError> {
         let kind = |schema: &'s Schema| std::mem::discriminant(&base(schema));
         for same_kind in [true, false] {
             for (index, branch) in branches.iter().enumerate() {
