@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_yaml_ng::Value;
 use unchain_processors::{Config, processors};
 
+const MERGE_LEVELS: usize = 3;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -15,7 +17,10 @@ fn root() -> PathBuf {
 fn compose() -> Value {
     let text = fs::read_to_string(root().join("docker-compose.kafka.yml")).unwrap();
     let mut file: Value = serde_yaml_ng::from_str(&text).unwrap();
-    file.apply_merge().unwrap();
+    // One pass per level: what a merge brings in may itself have one.
+    for _ in 0..MERGE_LEVELS {
+        file.apply_merge().unwrap();
+    }
     file
 }
 
