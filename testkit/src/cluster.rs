@@ -71,7 +71,8 @@ fn empty(connection: &Connection) -> Result<(), ClientError> {
         // A group whose members were killed can be deleted once their sessions have expired.
         let deleted = admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
         let topics = connection.topics(DEADLINE)?;
-        let left: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.starts_with("__")).collect();
+        let left: Vec<_> =
+            topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.starts_with("__")).collect();
         admin.delete_topics(&left)?;
         if left.is_empty() && deleted.is_ok() {
             return Ok(());

@@ -21,7 +21,8 @@ on_each_broker!(every_input_gives_one_output_in_order, |fixture: &Fixture| {
     let outputs: Vec<Item2> = fixture.wait_for(5_000);
     engine.stop().unwrap();
     for key in 0..50 {
-        let numbers: Vec<_> = outputs.iter().filter(|item| item.key == format!("k{key}")).map(|item| item.number).collect();
+        let numbers: Vec<_> =
+            outputs.iter().filter(|item| item.key == format!("k{key}")).map(|item| item.number).collect();
         let expected: Vec<_> = (0..5_000).filter(|number| number % 50 == key).map(|number| number * 2).collect();
         assert_eq!(numbers, expected, "outputs of key k{key}");
     }
@@ -42,8 +43,13 @@ on_each_broker!(a_table_goes_on_where_the_last_process_left_it, |fixture: &Fixtu
         let counts: Vec<Count> = fixture.wait_for((round + 1) * 600);
         engine.stop().unwrap();
         for key in 0..7 {
-            let of_key: Vec<_> = counts.iter().filter(|count| count.key == format!("k{key}")).map(|count| count.count).collect();
-            assert_eq!(of_key, (1..=of_key.len() as i64).collect::<Vec<_>>(), "counts of key k{key} after round {round}");
+            let of_key: Vec<_> =
+                counts.iter().filter(|count| count.key == format!("k{key}")).map(|count| count.count).collect();
+            assert_eq!(
+                of_key,
+                (1..=of_key.len() as i64).collect::<Vec<_>>(),
+                "counts of key k{key} after round {round}"
+            );
         }
     }
 });

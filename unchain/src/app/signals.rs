@@ -30,12 +30,11 @@ impl Signals {
         let received = Arc::new(Received::default());
         let seen = Arc::clone(&received);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let next = || {
+            let mut next = || {
                 runtime.block_on(async {
                     tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
-                })
+                });
             };
-            let mut next = next;
             next();
             *seen.first.lock().unwrap_or_else(PoisonError::into_inner) = true;
             seen.changed.notify_all();

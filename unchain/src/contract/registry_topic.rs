@@ -89,7 +89,8 @@ impl Clients {
             none => none.insert(Publisher::new(connection, settings(deadline))?),
         };
         let (topic, key, value) = (SCHEMAS_TOPIC, Some(key), Some(value));
-        let record = NewRecord { topic, partition: Some(0), timestamp_ms: None, key, value, headers: Headers::default() };
+        let record =
+            NewRecord { topic, partition: Some(0), timestamp_ms: None, key, value, headers: Headers::default() };
         publisher.send(&record)?;
         publisher.flush(deadline)
     }

@@ -203,7 +203,9 @@ impl Run<'_> {
     fn fail(&mut self, record: usize, failure: Failure) -> bool {
         let attempts = self.attempts.get(&record).copied().unwrap_or(1);
         match failure {
-            Failure::Reject { reason } => self.give_up(record, Failed { class: FailureClass::Rejected, reason, attempts }),
+            Failure::Reject { reason } => {
+                self.give_up(record, Failed { class: FailureClass::Rejected, reason, attempts })
+            }
             Failure::Retry { reason } if attempts >= self.settings.max_attempts => {
                 self.give_up(record, Failed { class: FailureClass::RetriesExhausted, reason, attempts })
             }

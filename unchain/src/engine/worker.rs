@@ -15,8 +15,8 @@ use super::{EngineError, EngineSettings};
 use crate::contract::{Codecs, SchemaRegistry};
 use crate::envelope;
 use crate::kafka::{
-    Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record,
-    TopicPartition, TransactionalProducer,
+    Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record, TopicPartition,
+    TransactionalProducer,
 };
 use crate::process::{Emitted, FailedRecord, FailurePolicy, Processor};
 use crate::table::AnyLookup;
@@ -100,7 +100,8 @@ impl Worker {
             max_poll_interval: Duration::from_secs(300),
             max_prefetched_bytes: self.settings.max_prefetched_bytes,
         };
-        let inputs: Vec<Arc<str>> = self.processor.declaration().inputs().iter().map(|topic| topic.name.into()).collect();
+        let inputs: Vec<Arc<str>> =
+            self.processor.declaration().inputs().iter().map(|topic| topic.name.into()).collect();
         let consumer = GroupConsumer::join(&self.connection, &group, &inputs)?;
         let mut session = Session {
             worker: self,
@@ -134,8 +135,11 @@ impl Session<'_> {
             match self.runtime.block_on(run) {
                 Ok(outcomes) => self.settle(&batch, &outcomes)?,
                 Err(Abandoned) => {
-                    tracing::warn!(processor = self.worker.processor.name(), records = batch.len(),
-                        "handlers did not end within the drain timeout: their records will be read again");
+                    tracing::warn!(
+                        processor = self.worker.processor.name(),
+                        records = batch.len(),
+                        "handlers did not end within the drain timeout: their records will be read again"
+                    );
                     return Ok(());
                 }
             }
@@ -178,7 +182,9 @@ impl Session<'_> {
     }
 
     fn is_assigned(&self, record: &Record) -> bool {
-        let at = |(partition, _): (&TopicPartition, _)| partition.partition == record.partition && partition.topic == record.topic;
+        let at = |(partition, _): (&TopicPartition, _)| {
+            partition.partition == record.partition && partition.topic == record.topic
+        };
         self.positions.iter().any(at)
     }
 
@@ -252,12 +258,20 @@ impl Session<'_> {
         let mut next = BTreeMap::new();
         for record in batch {
             // Records of a partition come in order: the last one decides.
-            next.insert(TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition }, record.offset + 1);
+            next.insert(
+                TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition },
+                record.offset + 1,
+            );
         }
         next
     }
 
-    fn send_outcome(&mut self, record: &Record, outcome: &Outcome, committed: &mut CommittedBatch) -> Result<(), EngineError> {
+    fn send_outcome(
+        &mut self,
+        record: &Record,
+        outcome: &Outcome,
+        committed: &mut CommittedBatch,
+    ) -> Result<(), EngineError> {
         let processor = self.worker.processor.name();
         for (index, emitted) in outcome.emitted.iter().enumerate() {
             let headers = envelope::of_output(record, index, emitted.topic.schema_name, processor);
@@ -296,7 +310,8 @@ impl Session<'_> {
             self.bench.tables.retain(|partition, _| !lost.contains(partition));
             self.set_partitions(BTreeMap::new());
         } else {
-            let positions: Vec<_> = self.positions.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect();
+            let positions: Vec<_> =
+                self.positions.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect();
             self.consumer.seek(&positions, self.worker.settings.broker_timeout)?;
         }
         self.worker.shutdown.pause(self.runtime, backoff);

@@ -40,7 +40,14 @@ fn place(record: &Record) -> String {
     format!("{}/{}", record.partition, record.offset)
 }
 
-fn write(id: &str, event_type: &str, source: &str, correlation: &str, cause: Option<&str>, trace: Option<&str>) -> Headers {
+fn write(
+    id: &str,
+    event_type: &str,
+    source: &str,
+    correlation: &str,
+    cause: Option<&str>,
+    trace: Option<&str>,
+) -> Headers {
     let mut headers = Headers::builder();
     headers.text(ID, id).text(SPEC_VERSION, "1.0").text(TYPE, event_type).text(SOURCE, source);
     headers.text(CORRELATION_ID, correlation);
@@ -64,7 +71,8 @@ mod tests {
 
     #[test]
     fn an_output_is_named_after_its_input_so_that_a_second_run_gives_the_same_name() {
-        let output = of_output(&input(of_origin("o-1", "orders.OrderPlaced", "producer")), 1, "orders.OrderPaid", "payment");
+        let output =
+            of_output(&input(of_origin("o-1", "orders.OrderPlaced", "producer")), 1, "orders.OrderPaid", "payment");
         let expected = [
             (ID, "orders.placed/3/42/payment/1"),
             (SPEC_VERSION, "1.0"),

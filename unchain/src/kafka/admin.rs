@@ -107,11 +107,7 @@ fn topic_error(operation: &'static str, topic: String, code: RDKafkaErrorCode) -
 }
 
 /// Admin calls are futures served by the client's own thread: waiting for one needs no runtime.
-fn block_on<T>(
-    future: impl Future<Output = T>,
-    deadline: Duration,
-    operation: &'static str,
-) -> Result<T, ClientError> {
+fn block_on<T>(future: impl Future<Output = T>, deadline: Duration, operation: &'static str) -> Result<T, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -16,6 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::reader::first_offset;
 use super::{ClientError, Connection, ErrorKind, Headers, Record};
 
 /// One partition of one topic.
@@ -183,7 +184,11 @@ impl GroupConsumer {
 
     /// Takes the partitions over, each from its offset, or from the beginning where that is `None`.
     pub fn assign(&self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), ClientError> {
-        let list = positions_list(partitions)?;
+        let known = |(partition, offset): &(TopicPartition, Option<i64>)| {
+            let first = || first_offset(self.client(), &partition.topic, partition.partition);
+            (partition.clone(), offset.or_else(first))
+        };
+        let list = positions_list(&partitions.iter().map(known).collect::<Vec<_>>())?;
         let result = match self.client().rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.client().incremental_assign(&list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => self.client().assign(&list),

@@ -10,6 +10,13 @@ mod reader;
 mod record;
 mod transactional_producer;
 
+/// Ends a consumer on a thread of its own: rdkafka waits for that in steps of 100 ms, without a deadline.
+fn close_aside<T: Send + 'static>(consumer: Option<T>) {
+    let thread = std::thread::Builder::new().name("consumer-close".to_owned());
+    // Where no thread can be had, the closure and with it the consumer is dropped here.
+    let _ = thread.spawn(move || drop(consumer));
+}
+
 pub use admin::{Admin, NewTopic};
 pub use connection::{Connection, ExistingTopic};
 pub use error::{ClientError, ErrorKind};

@@ -180,7 +180,10 @@ impl Publisher {
                 return Err(ClientError::topic("sending", record.topic, &error));
             }
             if started.elapsed() > self.settings.delivery_timeout {
-                return Err(ClientError::TimedOut { operation: "waiting for room in the queue", waited: started.elapsed() });
+                return Err(ClientError::TimedOut {
+                    operation: "waiting for room in the queue",
+                    waited: started.elapsed(),
+                });
             }
             pending = refused;
             self.wait_for_room();
@@ -238,4 +241,3 @@ fn owned_headers(headers: &Headers) -> OwnedHeaders {
         .iter()
         .fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| all.insert(Header { key, value }))
 }
-

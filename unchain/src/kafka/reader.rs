@@ -31,12 +31,19 @@ pub struct Watermarks {
 
 /// Reads some partitions of one topic, committed records only.
 pub struct Reader {
-    consumer: BaseConsumer<DefaultContext>,
+    /// Present until the reader is dropped.
+    consumer: Option<BaseConsumer<DefaultContext>>,
     connection: Connection,
     topic: [Arc<str>; 1],
     arena: BytesMut,
     /// Partitions whose end has not been reached yet.
     behind: BTreeSet<i32>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        super::close_aside(self.consumer.take());
+    }
 }
 
 /// What a step of reading brought.
@@ -50,7 +57,11 @@ pub enum ReadEvent {
 
 impl Reader {
     /// Begins to read `partitions` of a topic, each from its beginning or from the offset given.
-    pub fn open(connection: &Connection, topic: &str, partitions: &[(i32, Option<i64>)]) -> Result<Reader, ClientError> {
+    pub fn open(
+        connection: &Connection,
+        topic: &str,
+        partitions: &[(i32, Option<i64>)],
+    ) -> Result<Reader, ClientError> {
         let consumer: BaseConsumer<DefaultContext> = Connection::create(&connection.client_config(&[
             // No group is joined; librdkafka wants a name all the same.
             ("group.id", "unchain-reader"),
@@ -61,16 +72,19 @@ impl Reader {
             ("isolation.level", "read_committed"),
             ("fetch.queue.backoff.ms", "5"),
             ("queued.max.messages.kbytes", "16384"),
+            // A partition's end shows only in a fetch that brings nothing, which the broker answers after this long.
+            ("fetch.wait.max.ms", "20"),
         ]))?;
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for (partition, offset) in partitions {
+            let offset = offset.or_else(|| first_offset(&consumer, topic, *partition));
             let offset = offset.map_or(Offset::Beginning, Offset::Offset);
             list.add_partition_offset(topic, *partition, offset)
                 .map_err(|error| ClientError::topic("naming an offset", topic, &error))?;
         }
         consumer.assign(&list).map_err(|error| ClientError::topic("reading", topic, &error))?;
         Ok(Reader {
-            consumer,
+            consumer: Some(consumer),
             connection: connection.clone(),
             topic: [topic.into()],
             arena: BytesMut::new(),
@@ -80,7 +94,8 @@ impl Reader {
 
     /// The next record, or [`ReadEvent::CaughtUp`] once when the last partition reaches its end.
     pub fn next(&mut self, timeout: Duration) -> Result<ReadEvent, ClientError> {
-        match self.consumer.poll(timeout) {
+        let consumer = self.consumer.as_ref().expect("present until the reader is dropped");
+        match consumer.poll(timeout) {
             Some(Ok(message)) => Ok(ReadEvent::Record(copy(&message, &self.topic, &mut self.arena))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 let was_behind = self.behind.remove(&partition);
@@ -121,7 +136,8 @@ impl Reader {
 
     /// One past the last record of a partition that is decided, as of now.
     pub fn stable_end(&self, partition: i32, deadline: Duration) -> Result<i64, ClientError> {
-        let watermarks = self.consumer.fetch_watermarks(&self.topic[0], partition, deadline);
+        let consumer = self.consumer.as_ref().expect("present until the reader is dropped");
+        let watermarks = consumer.fetch_watermarks(&self.topic[0], partition, deadline);
         watermarks.map(|(_, end)| end).map_err(|error| ClientError::topic("reading the end", &self.topic[0], &error))
     }
 
@@ -133,9 +149,7 @@ impl Reader {
 
 impl OffsetsClient {
     pub fn new(connection: &Connection) -> Result<OffsetsClient, ClientError> {
-        let client = |isolation| {
-            Connection::create(&connection.client_config(&[("group.id", "unchain-reader"), ("isolation.level", isolation)]))
-        };
+        let client = |isolation| Connection::create(&connection.client_config(&[("isolation.level", isolation)]));
         Ok(OffsetsClient { stable: client("read_committed")?, latest: client("read_uncommitted")? })
     }
 
@@ -149,6 +163,16 @@ impl OffsetsClient {
         let (start, stable_end) = ask(&self.stable)?;
         Ok(Watermarks { start, stable_end, end })
     }
+}
+
+/// Where a partition begins, asked for before it is assigned: librdkafka itself asks the leader, whom it does not know
+/// yet, only after pauses of half a second. `None` leaves it to librdkafka.
+pub(super) fn first_offset<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok().map(|(start, _)| start)
 }
 
 fn transient(error: &KafkaError) -> bool {

@@ -59,4 +59,3 @@ pub(crate) fn collect_writes(
     }
     Ok(emitted)
 }
-

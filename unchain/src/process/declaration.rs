@@ -3,7 +3,6 @@
 use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
-
 use crate::contract::{Codecs, Contract, RegistryError, Topic};
 use crate::table::{AnyLookup, LookupTable};
 
@@ -85,7 +84,6 @@ impl Declaration {
     pub(crate) fn add_codecs(&self, codecs: &mut Codecs) -> Result<(), RegistryError> {
         self.codecs.iter().try_for_each(|add| add(codecs))
     }
-
 }
 
 fn add(topics: &mut Vec<&'static Topic>, topic: &'static Topic) {

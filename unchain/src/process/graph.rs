@@ -70,8 +70,12 @@ impl<'a> Graph<'a> {
                 writeln!(out, "  {}", processor.description())?;
             }
             let lookups: Vec<_> = declared.lookups().collect();
-            let lists =
-                [("reads", declared.inputs()), ("looks up", &lookups), ("keeps", declared.tables()), ("writes", declared.outputs())];
+            let lists = [
+                ("reads", declared.inputs()),
+                ("looks up", &lookups),
+                ("keeps", declared.tables()),
+                ("writes", declared.outputs()),
+            ];
             for (verb, topics) in lists.into_iter().filter(|(_, topics)| !topics.is_empty()) {
                 let names: Vec<&str> = topics.iter().map(|topic| topic.name).collect();
                 writeln!(out, "  {verb:<8}  {}", names.join(", "))?;

@@ -97,9 +97,10 @@ impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
     fn decode(context: &mut Context<'_>) -> Result<H::Input, Started> {
         let undecodable =
             |reason: String| Started::Failed(Failed { class: FailureClass::Undecodable, reason, attempts: 0 });
-        let value = context.record.value.as_ref().ok_or_else(|| {
-            undecodable(format!("a tombstone where topic {} carries events", H::Input::TOPIC.name))
-        })?;
+        let value =
+            context.record.value.as_ref().ok_or_else(|| {
+                undecodable(format!("a tombstone where topic {} carries events", H::Input::TOPIC.name))
+            })?;
         context.codecs.decode(value).map_err(|error| match error {
             // The bytes may be good: whoever knows their schema cannot be asked right now.
             error if error.is_transient() => Started::Done(Err(Failure::retry(error))),

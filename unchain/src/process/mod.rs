@@ -10,8 +10,8 @@ mod outputs;
 mod processor;
 mod state;
 
-pub(crate) use context::{PendingWrite, collect_writes};
 pub use context::Context;
+pub(crate) use context::{PendingWrite, collect_writes};
 pub use declaration::Declaration;
 pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders};
 pub use failure::{Failed, FailedRecord, Failure, FailureClass, FailurePolicy};

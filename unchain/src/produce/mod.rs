@@ -84,7 +84,8 @@ impl Producer {
 
     fn encode<C: Contract>(&mut self, id: &str, value: &C) -> Result<(Bytes, Bytes, Headers), ProduceError> {
         self.codecs.add_encoder::<C>()?;
-        let bytes = self.codecs.encode(value).map_err(|source| ProduceError::Encode { topic: C::TOPIC.name, source })?;
+        let bytes =
+            self.codecs.encode(value).map_err(|source| ProduceError::Encode { topic: C::TOPIC.name, source })?;
         let headers = envelope::of_origin(id, C::TOPIC.schema_name, &self.source);
         Ok((Bytes::copy_from_slice(value.key().as_bytes()), bytes, headers))
     }

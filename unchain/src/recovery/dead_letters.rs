@@ -52,7 +52,9 @@ fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadL
         timestamp_ms: record.timestamp_ms,
         key: record.key.clone(),
         value: record.value.clone(),
-        headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.map(Bytes::copy_from_slice) }).collect(),
+        headers: headers
+            .map(|(name, value)| Header { name: name.to_owned(), value: value.map(Bytes::copy_from_slice) })
+            .collect(),
         class: class(failed.class),
         reason: failed.reason.clone(),
         attempts: i32::try_from(failed.attempts).unwrap_or(i32::MAX),

@@ -44,7 +44,8 @@ impl Fixture {
 
     pub fn produce<C: Contract>(&self, values: impl Iterator<Item = C>) {
         let registry = Arc::clone(&self.registry);
-        let mut producer = Producer::connect(&self.connection(), registry, "test", PublisherSettings::default()).unwrap();
+        let mut producer =
+            Producer::connect(&self.connection(), registry, "test", PublisherSettings::default()).unwrap();
         for (index, value) in values.enumerate() {
             producer.send(&format!("test-{index}"), &value).unwrap();
         }
