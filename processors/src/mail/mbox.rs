@@ -158,7 +158,7 @@ mod tests {
             MIME-Version: 1.0
             Content-Type: text/plain; charset=utf-8
             Content-Transfer-Encoding: 8bit
-            Content-Length: 31
+            Content-Length: 32
 
             1 unit
             >From now on
