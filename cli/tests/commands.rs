@@ -1,6 +1,6 @@
 //! The commands, one by one: what they print, and what they say of wrong input.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 
@@ -64,7 +64,8 @@ fn the_pipeline_is_drawn() {
           reads     orders.placed, revenue.sales
           keeps     revenue.customers, revenue.months
           writes    revenue.sales
-    "#]].assert_eq(&workplace.done(&["graph"]).stdout);
+    "#]]
+    .assert_eq(&workplace.done(&["graph"]).stdout);
     expect![[r#"
         flowchart LR
             catalogue_items[(catalogue.items)]
@@ -112,7 +113,8 @@ fn the_pipeline_is_drawn() {
             processor_revenue -. table .- revenue_customers
             processor_revenue -. table .- revenue_months
             processor_revenue --> revenue_sales
-    "#]].assert_eq(&workplace.done(&["graph", "--format", "mermaid"]).stdout);
+    "#]]
+    .assert_eq(&workplace.done(&["graph", "--format", "mermaid"]).stdout);
 }
 
 #[test]

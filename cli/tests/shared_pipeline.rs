@@ -1,6 +1,6 @@
 //! Two processes that share the pipeline, one of them killed on the way: a separate checker finds every total exact.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

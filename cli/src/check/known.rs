@@ -33,8 +33,6 @@ pub const CDNOW: Known = Known {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::collections::HashMap;
     use std::sync::Arc;
 

@@ -253,7 +253,7 @@ mod tests {
             all.months.insert("1997-01".into(), revenue::add_sale(once.as_ref(), &sale));
         });
         assert_eq!(again, "wrong: revenue.months of 1997-01: Some((2, 4, 4100)), expected Some((1, 2, 2050))\n");
-        assert!(wrong(|all| drop(all.charges.clear())).contains("keys of payment.charges: 0, expected 1"));
+        assert!(wrong(|all| all.charges.clear()).contains("keys of payment.charges: 0, expected 1"));
         let units = wrong(|all| all.allotments.values_mut().for_each(|row| row.reserved_units += 1));
         assert!(units.contains("inventory.allotments of 00001"), "{units}");
     }

@@ -51,7 +51,6 @@ impl Stages {
 /// The lines on the terminal.
 pub(super) struct Progress {
     bars: Vec<ProgressBar>,
-    lines: MultiProgress,
     started: Instant,
 }
 
@@ -65,7 +64,7 @@ impl Progress {
             |name: &'static str| lines.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name));
         let bars = std::iter::once("orders").chain(shown.iter().map(|stage| stage.name));
         let bars = if shown.is_empty() { Vec::new() } else { bars.map(bar).collect() };
-        Progress { bars, lines, started: Instant::now() }
+        Progress { bars, started: Instant::now() }
     }
 
     pub fn show(&self, published: u64, stages: &[Stage]) {
@@ -86,6 +85,5 @@ impl Drop for Progress {
     fn drop(&mut self) {
         // The last state stays readable above the report.
         self.bars.iter().for_each(ProgressBar::abandon);
-        drop(self.lines.clone());
     }
 }

@@ -1,5 +1,7 @@
 //! Runs the command as its users do, against the development broker and, where there is one, Apache Kafka.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

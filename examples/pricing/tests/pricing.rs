@@ -1,6 +1,6 @@
 //! The example's program against a broker: three orders in, three prices out.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use unchain::kafka::PublisherSettings;
 use unchain::produce::Producer;
 use unchain_testkit::TestCluster;
 
+#[allow(dead_code, reason = "the test writes one of the two contracts")]
 mod contracts {
     unchain::contracts!();
 }

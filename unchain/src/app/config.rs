@@ -103,8 +103,6 @@ fn invalid(file: &Path, reason: &impl ToString) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

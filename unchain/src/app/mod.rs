@@ -145,8 +145,6 @@ pub struct JsonFlag {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<CommandLine, clap::Error> {

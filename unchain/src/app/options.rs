@@ -47,8 +47,6 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn servers(flag: Option<&str>, file: &str) -> String {

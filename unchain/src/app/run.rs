@@ -108,8 +108,6 @@ fn list(processors: &[Processor], json: bool) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn chosen(names: &[&str]) -> Result<Vec<&'static str>, AppError> {
