@@ -48,8 +48,7 @@ impl Pace {
         // A sender that fell behind catches up: the rate holds over the whole replay.
         let early = due.saturating_sub(self.started.elapsed());
         if early > Duration::from_millis(1) {
-            #[expect(clippy::disallowed_methods, reason = "the condition waited for is the time itself")]
-            #[allow(clippy::disallowed_methods, reason = "the wait is what a pace is")]
+            #[allow(clippy::disallowed_methods, reason = "the condition waited for is the time itself")]
             std::thread::sleep(early);
         }
     }

@@ -134,7 +134,7 @@ fn delete_groups(admin: &Admin, groups: &[&str]) -> Result<(), ClientError> {
     let started = Instant::now();
     loop {
         match admin.delete_groups(groups) {
-            #[expect(clippy::disallowed_methods, reason = "the back-off between two attempts")]
+            #[allow(clippy::disallowed_methods, reason = "the back-off between two attempts")]
             Err(_) if started.elapsed() < CLOSE_DEADLINE => std::thread::sleep(Duration::from_millis(200)),
             result => return result,
         }

@@ -40,7 +40,7 @@ impl Signals {
             seen.changed.notify_all();
             next();
             eprintln!("ended at once by a second signal");
-            #[expect(clippy::disallowed_methods, reason = "skipping the drain is what a second signal asks for")]
+            #[allow(clippy::disallowed_methods, reason = "skipping the drain is what a second signal asks for")]
             std::process::exit(ENDED_AT_ONCE);
         })?;
         Ok(Signals(received))
