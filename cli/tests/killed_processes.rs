@@ -1,5 +1,7 @@
 //! Processors as separate processes, killed with -9 again and again while the log is replayed on Apache Kafka.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,7 +96,7 @@ fn every_total_is_exact_though_processes_are_killed_every_two_seconds() {
             if Instant::now() >= until {
                 break None;
             }
-            // The pause between two kills is the schedule of the fault, not a wait for a condition.
+            #[allow(clippy::disallowed_methods, reason = "the time between two kills is the fault's schedule")]
             std::thread::sleep(Duration::from_millis(50));
         };
         if let Some(status) = ended {

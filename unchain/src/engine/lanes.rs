@@ -85,8 +85,8 @@ mod tests {
                 // Done at once: the next of its lane, if it had one, runs.
                 match lanes.release(&lane(keys[record])) { Some(next) => record = next, None => return Ok(()) }
             };
-            for record in 0..keys.len() {
-                if lanes.admit(Some(&lane(keys[record])), record) {
+            for (record, key) in keys.iter().enumerate() {
+                if lanes.admit(Some(&lane(*key)), record) {
                     start(&mut lanes, &mut running, record)?;
                 }
             }
