@@ -65,11 +65,22 @@ fn three_orders_get_three_prices() {
     assert!(running.0.wait().unwrap().success());
 }
 
+const FILES: [&str; 5] = ["build.rs", "schemas/order.avsc", "schemas/priced.avsc", "schemas/topics.toml", "src/main.rs"];
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
 #[test]
 fn contract_handler_and_main_are_at_most_forty_lines() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["build.rs", "schemas/order.avsc", "schemas/priced.avsc", "schemas/topics.toml", "src/main.rs"];
-    let lines: usize =
-        files.iter().map(|file| std::fs::read_to_string(folder.join(file)).unwrap().lines().count()).sum();
+    let lines: usize = FILES.iter().map(|file| read(file).lines().count()).sum();
     assert!(lines <= 40, "{lines} lines");
+}
+
+#[test]
+fn the_readme_shows_every_line() {
+    let readme = read("../../README.md");
+    for file in FILES {
+        assert!(readme.contains(&read(file)), "README.md does not show {file} as it is");
+    }
 }
