@@ -65,7 +65,8 @@ fn three_orders_get_three_prices() {
     assert!(running.0.wait().unwrap().success());
 }
 
-const FILES: [&str; 5] = ["build.rs", "schemas/order.avsc", "schemas/priced.avsc", "schemas/topics.toml", "src/main.rs"];
+const FILES: [&str; 5] =
+    ["build.rs", "schemas/order.avsc", "schemas/priced.avsc", "schemas/topics.toml", "src/main.rs"];
 
 fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
