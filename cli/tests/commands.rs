@@ -185,10 +185,26 @@ fn a_topic_with_too_few_partitions_is_refused_before_another_is_created() {
         assert!(refused.stderr.contains("topic orders.paid has 2 partitions, its contract says 6"), "{refused:?}");
         let topics = connection.topics(DEADLINE).unwrap();
         let left: Vec<_> =
-            topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.starts_with('_')).collect();
+            topics.iter().map(|topic| topic.name.as_str()).filter(|name| !name.starts_with("__")).collect();
         assert_eq!(left, ["orders.paid"]);
         let listed = workplace.done(&["topics", "list"]).stdout;
         assert!(listed.contains("orders.placed") && listed.contains("missing"), "{listed}");
+    });
+}
+
+#[test]
+fn a_schema_that_cannot_read_what_is_there_is_refused_before_a_topic_is_created() {
+    on_every_cluster(|cluster| {
+        let connection = cluster.connection();
+        let earlier = r#"{"type":"record","name":"OrderPaid","namespace":"orders","fields":[{"name":"order_id","type":"string"}]}"#;
+        let registry = unchain::contract::open_registry(&connection, DEADLINE).unwrap();
+        registry.register("orders.paid-value", earlier).unwrap();
+        let refused = Workplace::at(cluster.bootstrap_servers()).run(&["topics", "apply"]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("the schema for subject orders.paid-value is not compatible"), "{refused:?}");
+        assert!(refused.stderr.contains("customer_id"), "the field is named: {refused:?}");
+        let topics = connection.topics(DEADLINE).unwrap();
+        assert!(!topics.iter().any(|topic| topic.name.starts_with("orders.")), "{topics:?}");
     });
 }
 

@@ -10,20 +10,12 @@ use crate::kafka::{
     Admin, ClientError, Connection, Headers, NewRecord, NewTopic, Publisher, PublisherSettings, ReadEvent, Reader,
 };
 
-/// The registry that the connection's cluster keeps itself; its topic is created where it is missing.
+/// The registry that the connection's cluster keeps itself. Its topic is created with the first schema.
 ///
 /// # Errors
 /// [`RegistryError::Unavailable`] where the broker does not answer within the deadline.
 pub fn open_registry(connection: &Connection, deadline: Duration) -> Result<Arc<dyn SchemaRegistry>, RegistryError> {
-    // Before the admin call, whose own error does not name the address.
-    let existing = connection.topics(deadline).map_err(unavailable)?;
-    if !existing.iter().any(|topic| topic.name == SCHEMAS_TOPIC) {
-        let configs = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
-        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let topic = NewTopic { name: SCHEMAS_TOPIC.to_owned(), partitions: 1, configs };
-        let admin = Admin::new(connection, deadline).map_err(unavailable)?;
-        admin.create_topics(&[topic]).map_err(unavailable)?;
-    }
+    connection.topics(deadline).map_err(unavailable)?;
     let (connection, state) = (connection.clone(), Mutex::default());
     Ok(Arc::new(LocalRegistry::new(KafkaSchemaTopic { connection, deadline, state })))
 }
@@ -61,7 +53,13 @@ impl Clients {
     fn catch_up(&mut self, connection: &Connection, deadline: Duration) -> Result<(), ClientError> {
         let reader = match &mut self.reader {
             Some(reader) => reader,
-            none => none.insert(Reader::open(connection, SCHEMAS_TOPIC, &[(0, None)])?),
+            none => {
+                let existing = connection.topics(deadline)?;
+                if !existing.iter().any(|topic| topic.name == SCHEMAS_TOPIC) {
+                    return Ok(());
+                }
+                none.insert(Reader::open(connection, SCHEMAS_TOPIC, &[(0, None)])?)
+            }
         };
         let started = Instant::now();
         // Compaction leaves gaps, but never removes the last record.
@@ -86,7 +84,10 @@ impl Clients {
     ) -> Result<(), ClientError> {
         let publisher = match &mut self.publisher {
             Some(publisher) => publisher,
-            none => none.insert(Publisher::new(connection, settings(deadline))?),
+            none => {
+                Admin::new(connection, deadline)?.create_topics(&[schemas_topic()])?;
+                none.insert(Publisher::new(connection, settings(deadline))?)
+            }
         };
         let (topic, key, value) = (SCHEMAS_TOPIC, Some(key), Some(value));
         let record =
@@ -94,6 +95,12 @@ impl Clients {
         publisher.send(&record)?;
         publisher.flush(deadline)
     }
+}
+
+fn schemas_topic() -> NewTopic {
+    let configs = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    NewTopic { name: SCHEMAS_TOPIC.to_owned(), partitions: 1, configs }
 }
 
 /// A schema is waited for one at a time: nothing is gained by lingering.
