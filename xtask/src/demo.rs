@@ -20,7 +20,8 @@ pub fn steps(steps: &mut Steps, kafka: Option<&str>) {
     steps.step("demo on Apache Kafka", |_| {
         let Some(bootstrap) = kafka else { return Ok(Outcome::Skipped("there is no Kafka".into())) };
         let Some(embedded) = &embedded else { return Err("nothing to compare with: the demo failed".into()) };
-        let on_kafka = report(&["--bootstrap-servers", bootstrap])?;
+        // Kept for the foreign reader, which comes next.
+        let on_kafka = report(&["--bootstrap-servers", bootstrap, "--keep"])?;
         match first_difference("report", embedded, &on_kafka) {
             None => Ok(Outcome::Passed),
             Some(difference) => Err(format!("the two demos differ: {difference}")),

@@ -30,7 +30,8 @@ pub struct TopicPartition {
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
     pub group: String,
-    /// Static membership (KIP-345): a restart under the same name within the session timeout moves no partition.
+    /// Static membership (KIP-345): a restart under the same name within the session timeout moves no partition. All
+    /// members of a group have a name, or none has.
     pub instance: Option<String>,
     /// Silence after which the group gives a member's partitions to others.
     pub session_timeout: Duration,
@@ -107,7 +108,7 @@ impl GroupConsumer {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "earliest"),
             ("isolation.level", "read_committed"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("partition.assignment.strategy", assignor(settings)),
             // With the default of 1 s a queue that was full for a moment stays empty for the rest of it.
             ("fetch.queue.backoff.ms", "5"),
             ("queued.min.messages", "20000"),
@@ -258,6 +259,13 @@ impl Drop for GroupConsumer {
     fn drop(&mut self) {
         self.begin_close(Duration::from_secs(5));
     }
+}
+
+/// Cooperative hand-over takes two rebalances, and the member that gave partitions up asks for the second. A static
+/// member that is restarted between the two gets its old assignment back and asks for nothing: what it gave up then
+/// belongs to nobody, for good. Static members therefore hand over in one step; they rebalance seldom.
+fn assignor(settings: &GroupSettings) -> &'static str {
+    if settings.instance.is_some() { "range" } else { "cooperative-sticky" }
 }
 
 fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), rdkafka::error::KafkaError> {
