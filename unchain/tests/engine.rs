@@ -157,3 +157,34 @@ fn a_processor_that_cannot_work_is_refused_before_anything_runs() {
     let topic = fixture.try_start(&[Processor::new("double").handle(double)], &EngineSettings::default());
     assert!(matches!(topic.err(), Some(EngineError::MissingTopic { topic: "test.items2", .. })));
 }
+
+async fn inflate(item: Item) -> Item2 {
+    let bytes = if item.number == 1 { 2_000_000 } else { 10 };
+    Item2 { key: "x".repeat(bytes), number: item.number }
+}
+
+on_each_broker!(an_output_that_kafka_would_refuse_is_a_dead_letter_and_holds_nothing_up, |fixture: &Fixture| {
+    fixture.produce((0..3).map(|number| Item { key: "k".to_owned(), number }));
+    let engine = fixture.start(&[Processor::new("inflate").handle(inflate)], EngineSettings::default());
+    let outputs: Vec<Item2> = fixture.wait_for(2);
+    let letters = fixture.wait_for_letters(1);
+    engine.stop().unwrap();
+    assert_eq!(outputs.iter().map(|item| item.number).collect::<Vec<_>>(), [0, 2]);
+    assert!(letters[0].reason.contains("more than 950000"), "{}", letters[0].reason);
+});
+
+async fn keep_and_emit(item: Item, mut total: Entry<Total>) -> Total {
+    let value = Total { key: item.key, count: 1, sum: item.number };
+    total.set(value.clone());
+    value
+}
+
+#[test]
+fn tables_are_changed_by_their_entries_alone_and_names_are_unique() {
+    let fixture = Fixture::embedded();
+    let both = fixture.try_start(&[Processor::new("both").handle(keep_and_emit)], &EngineSettings::default());
+    assert!(matches!(both.err(), Some(EngineError::Declare(DeclareError::TableAsOutput { .. }))));
+    let twins = [Processor::new("twin").handle(double), Processor::new("twin").handle(sum)];
+    let twins = fixture.try_start(&twins, &EngineSettings::default());
+    assert!(matches!(twins.err(), Some(EngineError::SameName { name: "twin" })));
+}

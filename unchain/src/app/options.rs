@@ -33,15 +33,15 @@ impl Options {
 
     /// How Kafka is spoken to: `[kafka]` passed through, the address from the flag where it is given.
     pub fn connection(&self) -> Result<Connection, AppError> {
-        Ok(self.connection_by(&self.config()?))
+        self.connection_by(&self.config()?)
     }
 
-    fn connection_by(&self, config: &Config) -> Connection {
+    fn connection_by(&self, config: &Config) -> Result<Connection, AppError> {
         let configured = config.kafka.get("bootstrap.servers").cloned();
         let servers = self.bootstrap_servers.clone().or(configured);
         let connection = Connection::new(servers.unwrap_or_else(|| DEFAULT_BOOTSTRAP_SERVERS.to_owned()));
-        let properties = config.kafka.iter().filter(|(name, _)| *name != "bootstrap.servers");
-        properties.fold(connection, |connection, (name, value)| connection.with_property(name, value))
+        let mut properties = config.kafka.iter().filter(|(name, _)| *name != "bootstrap.servers");
+        Ok(properties.try_fold(connection, |connection, (name, value)| connection.with_property(name, value))?)
     }
 }
 
@@ -51,7 +51,15 @@ mod tests {
 
     fn servers(flag: Option<&str>, file: &str) -> String {
         let options = Options { bootstrap_servers: flag.map(str::to_owned), config: None };
-        options.connection_by(&Config::parse(file).unwrap()).bootstrap_servers().to_owned()
+        options.connection_by(&Config::parse(file).unwrap()).unwrap().bootstrap_servers().to_owned()
+    }
+
+    #[test]
+    fn what_exactly_once_stands_on_is_not_to_be_set() {
+        let options = Options { bootstrap_servers: None, config: None };
+        let refused =
+            options.connection_by(&Config::parse("[kafka]\n\"isolation.level\" = \"read_uncommitted\"").unwrap());
+        assert!(refused.unwrap_err().to_string().contains("`isolation.level` is not to be set"));
     }
 
     #[test]

@@ -44,7 +44,12 @@ impl SchemaTopic for KafkaSchemaTopic {
 
     fn append(&self, key: Bytes, value: Bytes) -> Result<(), RegistryError> {
         let mut clients = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.append(&self.connection, key, value, self.deadline).map_err(unavailable)
+        let appended = clients.append(&self.connection, key, value, self.deadline);
+        if appended.is_err() {
+            // A publisher that failed once refuses everything after it.
+            clients.publisher = None;
+        }
+        appended.map_err(unavailable)
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::time::Instant;
@@ -185,7 +186,11 @@ impl Run<'_> {
 
     /// Takes a call's result; tells whether the record waits for another attempt.
     fn complete(&mut self, record: usize, result: Result<Vec<Emitted>, Failure>, writes: &Writes) -> bool {
-        let result = result.and_then(|emitted| Ok((emitted, collect_writes(writes, &mut self.bench.codecs)?)));
+        let result = result.and_then(|emitted| {
+            let changelog = collect_writes(writes, &mut self.bench.codecs)?;
+            emitted.iter().chain(&changelog).try_for_each(|output| self.check_size(output))?;
+            Ok((emitted, changelog))
+        });
         match result {
             Ok((emitted, changelog)) => {
                 let source = &self.partitions[self.sources[record].0];
@@ -198,6 +203,16 @@ impl Run<'_> {
             }
             Err(failure) => self.fail(record, failure),
         }
+    }
+
+    /// What Kafka would refuse must be rejected here: its refusal would abort the transaction, each time anew.
+    fn check_size(&self, output: &Emitted) -> Result<(), Failure> {
+        let (bytes, limit) =
+            (output.key.len() + output.value.as_ref().map_or(0, Bytes::len), self.settings.max_output_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(Failure::reject(format!("an output for {} has {bytes} bytes, more than {limit}", output.topic.name)))
     }
 
     fn fail(&mut self, record: usize, failure: Failure) -> bool {

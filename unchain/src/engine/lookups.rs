@@ -10,6 +10,8 @@ use crate::contract::SchemaRegistry;
 use crate::kafka::{ClientError, Connection, ErrorKind, ReadEvent, Reader, Record};
 use crate::table::{AnyLookup, FeedLookup};
 
+const REOPEN_BACKOFF: Duration = Duration::from_secs(1);
+
 /// Fills a lookup and returns the thread that keeps it up to date until the shutdown.
 pub(crate) fn load_and_follow(
     connection: &Connection,
@@ -50,14 +52,15 @@ fn follow(
             Ok(ReadEvent::Record(record)) => apply(&mut feed, &record),
             Ok(ReadEvent::CaughtUp | ReadEvent::Idle) => {}
             Err(error) => {
+                if error.kind() == ErrorKind::Stop {
+                    tracing::error!(topic, %error, "a lookup is no longer followed");
+                    return;
+                }
                 tracing::warn!(topic, %error, "a lookup is read again from the beginning");
-                match open(connection, topic, partitions) {
-                    Ok(reopened) => reader = reopened,
-                    Err(error) if error.kind() == ErrorKind::Stop => {
-                        tracing::error!(topic, %error, "a lookup is no longer followed");
-                        return;
-                    }
-                    Err(_) => {}
+                #[allow(clippy::disallowed_methods, reason = "a back-off before the broker is asked again")]
+                std::thread::sleep(REOPEN_BACKOFF);
+                if let Ok(reopened) = open(connection, topic, partitions) {
+                    reader = reopened;
                 }
             }
         }

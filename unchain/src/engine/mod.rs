@@ -11,6 +11,7 @@ mod worker;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -43,6 +44,10 @@ pub enum EngineError {
          a topic with fewer partitions than its contract says is refused"
     )]
     TooFewPartitions { processor: &'static str, topic: &'static str, needed: i32, existing: i32 },
+    #[error("two processors are called {name}: a name is a consumer group, and they would take each other's records")]
+    SameName { name: &'static str },
+    #[error("a worker of processor {processor} panicked: this is a defect, its message stands above")]
+    Panicked { processor: &'static str },
     #[error("a failed record could not be set aside: {reason}")]
     Policy { reason: String },
     #[error("a thread could not be started: {reason}")]
@@ -87,7 +92,10 @@ impl Engine {
         policy: NewPolicy,
     ) -> Result<Engine, EngineError> {
         let existing = connection.topics(settings.broker_timeout.min(Duration::from_secs(10)))?;
-        for processor in processors {
+        for (index, processor) in processors.iter().enumerate() {
+            if processors[..index].iter().any(|other| other.name() == processor.name()) {
+                return Err(EngineError::SameName { name: processor.name() });
+            }
             processor.check()?;
             check_topics(processor, &policy(registry)?.topics(), &existing)?;
         }
@@ -143,8 +151,13 @@ impl Engine {
             };
             let results = results.clone();
             let thread = std::thread::Builder::new().name(format!("{}-{index}", processor.name()));
-            // The engine may be gone already when the result comes: then nobody asks for it.
-            let spawned = thread.spawn(move || drop(results.send(worker.run())));
+            let processor = processor.name();
+            let run = move || {
+                let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                // The engine may be gone already when the result comes: then nobody asks for it.
+                drop(results.send(ended.unwrap_or(Err(EngineError::Panicked { processor }))));
+            };
+            let spawned = thread.spawn(run);
             self.workers.push(spawned.map_err(|error| EngineError::Thread { reason: error.to_string() })?);
         }
         Ok(())

@@ -14,6 +14,9 @@ pub struct EngineSettings {
     pub max_batch_records: usize,
     /// Input bytes of one transaction.
     pub max_batch_bytes: usize,
+    /// The largest key and value that a handler may emit: what is larger is rejected, since Kafka would refuse it. Goes
+    /// with the topics' `max.message.bytes`, and leaves room for headers.
+    pub max_output_bytes: usize,
     /// How long records are collected into one transaction while more keep coming.
     pub max_commit_interval: Duration,
     /// Calls of handlers that wait at the same time, in one worker.
@@ -41,6 +44,7 @@ impl Default for EngineSettings {
             workers: 1,
             max_batch_records: 5_000,
             max_batch_bytes: 8 * 1024 * 1024,
+            max_output_bytes: 950_000,
             max_commit_interval: Duration::from_millis(100),
             max_in_flight_records: 1_000,
             max_prefetched_bytes: 16 * 1024 * 1024,

@@ -15,8 +15,8 @@ use super::{EngineError, EngineSettings};
 use crate::contract::{Codecs, SchemaRegistry};
 use crate::envelope;
 use crate::kafka::{
-    Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record, TopicPartition,
-    TransactionalProducer,
+    ClientError, Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record,
+    TopicPartition, TransactionalProducer,
 };
 use crate::process::{Emitted, FailedRecord, FailurePolicy, Processor};
 use crate::table::AnyLookup;
@@ -243,6 +243,11 @@ impl Session<'_> {
             self.send_outcome(record, outcome, &mut committed)?;
         }
         let group = self.consumer.group_metadata()?;
+        if self.consumer.assignment_lost() {
+            // The broker would refuse the offsets as well, but only as long as it can tell who sends them.
+            let reason = "the group has given this member's partitions away".to_owned();
+            return Err(ClientError::Operation { operation: "commit", reason, kind: ErrorKind::Abort }.into());
+        }
         let offsets: Vec<_> = next_offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect();
         self.producer.send_offsets(&offsets, &group)?;
         self.producer.commit()?;

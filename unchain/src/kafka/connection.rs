@@ -16,6 +16,24 @@ pub struct Connection {
     properties: BTreeMap<String, String>,
 }
 
+/// What is set by each client for itself, because its promises need it so.
+const OWN_PROPERTIES: &[&str] = &[
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "isolation.level",
+    "partitioner",
+    "request.required.acks",
+    "transaction.timeout.ms",
+    "transactional.id",
+];
+
 /// One topic as the cluster has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingTopic {
@@ -29,9 +47,21 @@ impl Connection {
     }
 
     /// Sets one of librdkafka's properties on every client (`[kafka]` in `unchain.toml`).
-    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Connection {
-        self.properties.insert(name.into(), value.into());
-        self
+    ///
+    /// # Errors
+    /// [`ClientError::Settings`] for a property that exactly-once stands on.
+    pub fn with_property(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<Connection, ClientError> {
+        let name = name.into();
+        if OWN_PROPERTIES.contains(&name.as_str()) {
+            let reason = format!("`{name}` is not to be set: unchain sets it itself, and exactly-once stands on it");
+            return Err(ClientError::Settings { reason });
+        }
+        self.properties.insert(name, value.into());
+        Ok(self)
     }
 
     pub fn bootstrap_servers(&self) -> &str {

@@ -65,6 +65,9 @@ fn reason(error: &KafkaError) -> String {
 
 /// librdkafka says of each transaction error whether to retry, abort or give up; other errors are told apart by code.
 pub(crate) fn classify(error: &KafkaError) -> ErrorKind {
+    if needs_somebody(error) {
+        return ErrorKind::Stop;
+    }
     if let KafkaError::Transaction(error) = error {
         return if error.is_fatal() {
             ErrorKind::Rebuild
@@ -80,17 +83,32 @@ pub(crate) fn classify(error: &KafkaError) -> ErrorKind {
         return ErrorKind::Rebuild;
     }
     match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::UnsupportedVersion
-            | RDKafkaErrorCode::InvalidReplicationFactor
-            | RDKafkaErrorCode::InvalidPartitions
-            | RDKafkaErrorCode::InvalidConfig,
-        ) => ErrorKind::Stop,
         Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => ErrorKind::Rebuild,
         _ => ErrorKind::Retry,
     }
+}
+
+/// Rights and settings do not mend themselves, whatever the call that failed on them.
+fn needs_somebody(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::UnsupportedVersion
+                | RDKafkaErrorCode::InvalidReplicationFactor
+                | RDKafkaErrorCode::InvalidPartitions
+                | RDKafkaErrorCode::InvalidConfig
+                | RDKafkaErrorCode::InvalidTransactionTimeout
+                | RDKafkaErrorCode::InconsistentGroupProtocol
+        )
+    )
 }

@@ -168,13 +168,19 @@ impl GroupConsumer {
                 list.add_partition(&partition.topic, partition.partition);
             }
             match self.client().committed_offsets(list, Duration::from_secs(2)) {
-                Ok(list) => {
+                // An error of a single partition must not be taken for "nothing committed": it would be read again.
+                Ok(list) if list.elements().iter().all(|element| element.error().is_ok()) => {
                     let offset = |partition: &TopicPartition| {
                         let found = list.find_partition(&partition.topic, partition.partition)?;
                         if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
                     };
                     return Ok(partitions.iter().map(|partition| (partition.clone(), offset(partition))).collect());
                 }
+                Ok(_) if started.elapsed() > deadline => {
+                    let (operation, waited) = ("reading committed offsets", started.elapsed());
+                    return Err(ClientError::TimedOut { operation, waited });
+                }
+                Ok(_) => tracing::debug!("committed offsets of some partitions are not known yet"),
                 Err(error) if started.elapsed() > deadline => {
                     return Err(ClientError::operation("reading committed offsets", &error));
                 }
@@ -322,9 +328,17 @@ fn slice(arena: &mut BytesMut, bytes: &[u8]) -> Bytes {
 
 fn headers(message: &BorrowedMessage<'_>) -> Headers {
     let Some(headers) = message.headers() else { return Headers::default() };
-    let mut builder = Headers::builder();
-    for header in headers.iter() {
-        builder.push(header.key, header.value);
-    }
-    builder.finish()
+    let read = || {
+        let mut builder = Headers::builder();
+        for header in headers.iter() {
+            builder.push(header.key, header.value);
+        }
+        builder.finish()
+    };
+    // rdkafka panics at a header name that is not UTF-8; the record goes on without headers.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        tracing::warn!(topic, partition, offset, "a header's name is not UTF-8: the record is read without headers");
+        Headers::default()
+    })
 }

@@ -89,11 +89,6 @@ impl TransactionalProducer {
         }
     }
 
-    /// Serves delivery events without waiting.
-    pub fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
-    }
-
     /// Adds the next offsets to be read to the open transaction, fenced by the group's generation (KIP-447).
     pub fn send_offsets(
         &self,
@@ -101,8 +96,9 @@ impl TransactionalProducer {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), ClientError> {
         let list = offsets_list(next_offsets)?;
-        self.until("adding offsets to a transaction", |producer, step| {
-            producer.send_offsets_to_transaction(&list, group, step)
+        self.until("adding offsets to a transaction", |producer, _| {
+            // For this call alone a time-out means an abort, not a call to be repeated.
+            producer.send_offsets_to_transaction(&list, group, self.transaction_timeout)
         })
     }
 

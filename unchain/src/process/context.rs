@@ -44,7 +44,10 @@ impl Context<'_> {
     pub(crate) fn entry<C: Contract>(&mut self, key: &[u8]) -> Result<Option<C>, Failure> {
         let Some(bytes) = self.tables.get(C::TOPIC, key) else { return Ok(None) };
         let decoded = self.codecs.decode(bytes);
-        decoded.map(Some).map_err(|error| Failure::reject(format!("entry of table {}: {error}", C::TOPIC.name)))
+        decoded.map(Some).map_err(|error| {
+            let reason = format!("entry of table {}: {error}", C::TOPIC.name);
+            if error.is_transient() { Failure::Retry { reason } } else { Failure::Reject { reason } }
+        })
     }
 }
 

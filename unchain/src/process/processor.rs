@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::handler::TypedHandler;
 use super::state::States;
 use super::{AnyHandler, Declaration, Handler};
-use crate::contract::Topic;
+use crate::contract::{Cleanup, Topic};
 
 type NewHandler = Arc<dyn Fn() -> Box<dyn AnyHandler> + Send + Sync>;
 
@@ -42,6 +42,10 @@ pub enum DeclareError {
          instances, so each input needs a table of its own"
     )]
     SharedTable { processor: &'static str, table: &'static str },
+    #[error("processor {processor} keeps table {table}, whose topic is not compacted: set `cleanup = \"compact\"`")]
+    NotCompacted { processor: &'static str, table: &'static str },
+    #[error("processor {processor} emits to {table}, which is its table: change the entry instead")]
+    TableAsOutput { processor: &'static str, table: &'static str },
     #[error(
         "processor {processor} keeps table {table} ({table_partitions} partitions) beside input {input} \
          ({input_partitions}): a table needs as many partitions as its input"
@@ -116,6 +120,12 @@ impl Processor {
             for table in handler.declaration.tables() {
                 if !tables.insert(table.name) {
                     return Err(DeclareError::SharedTable { processor, table: table.name });
+                }
+                if table.cleanup != Cleanup::Compact {
+                    return Err(DeclareError::NotCompacted { processor, table: table.name });
+                }
+                if self.declaration.outputs().iter().any(|output| output.name == table.name) {
+                    return Err(DeclareError::TableAsOutput { processor, table: table.name });
                 }
                 if table.partitions != input.partitions {
                     return Err(DeclareError::NotCopartitioned {

@@ -18,6 +18,9 @@ pub fn dead_letters(registry: &Arc<dyn SchemaRegistry>) -> Result<Box<dyn Failur
     Ok(Box::new(DeadLetters { codecs }))
 }
 
+/// The largest record that a letter carries: Kafka's default limit for a record, less what the letter adds.
+const MAX_LETTER_BYTES: usize = 950_000;
+
 struct DeadLetters {
     codecs: Codecs,
 }
@@ -28,7 +31,14 @@ impl FailurePolicy for DeadLetters {
     }
 
     fn on_failure(&mut self, failed: FailedRecord<'_>) -> Result<Vec<NewRecord<'static>>, Failure> {
-        let letter = letter(failed);
+        let mut letter = letter(failed);
+        let bytes = failed.record.size_bytes();
+        if bytes > MAX_LETTER_BYTES {
+            // A letter that Kafka refuses would stop its partition; the record itself stands where the letter says.
+            letter.value = None;
+            letter.headers.clear();
+            letter.reason.push_str(&format!(" (its {bytes} bytes are left out: they do not fit into a letter)"));
+        }
         let value = self.codecs.encode(&letter).map_err(Failure::reject)?;
         Ok(vec![NewRecord {
             topic: DeadLetter::TOPIC.name,

@@ -58,7 +58,8 @@ impl PartitionTables {
     pub fn restore(&mut self, topic: &Topic, key: Bytes, value: Option<Bytes>) {
         let Some(table) = self.table_mut(topic) else { return };
         match value {
-            Some(value) => table.committed.insert(key, value),
+            // Copied: a record's bytes are slices of a buffer that many records share, and one row would keep it whole.
+            Some(value) => table.committed.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)),
             None => table.committed.remove(&key),
         };
     }
