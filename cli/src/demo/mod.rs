@@ -87,7 +87,8 @@ fn demonstrate(
     send_reference(&mut producer, log()?)?;
     producer.flush(FLUSH_DEADLINE)?;
 
-    let settings = EngineSettings { instance: Some("demo".to_owned()), ..EngineSettings::default() };
+    // Without a stable name the members leave their groups at the end, which can then be deleted at once.
+    let settings = EngineSettings::default();
     let engine = Engine::start(connection, &registry, &processors(&config), &settings, dead_letters)?;
     let started = Instant::now();
     let settled = settle::replay(&mut producer, log()?, &engine, signals, |orders| {
