@@ -19,6 +19,9 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("committed offsets' retention", "offsets of an empty group stay until they are deleted"),
     ("CONCURRENT_TRANSACTIONS", "hardly ever seen: ending a transaction is synchronous, so nobody has to wait for it"),
     ("closing idle segments", "every segment of a data directory keeps a file open: raise segment.bytes for much data"),
-    ("a thread of its own for compaction", "it runs between requests, one partition at a time: a large one delays them"),
+    (
+        "a thread of its own for compaction",
+        "it runs between requests, one partition at a time: a large one delays them",
+    ),
     ("__consumer_offsets and __transaction_state", "not topics here: their contents are in the metadata journal"),
 ];
