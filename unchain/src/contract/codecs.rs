@@ -1,7 +1,6 @@
 //! The encoders and decoders of a worker: one of each kind a contract, found by type.
 
 use std::any::{Any, TypeId, type_name};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,46 +10,57 @@ use super::{Contract, DecodeError, Decoder, EncodeError, Encoder, RegistryError,
 /// Codecs of the contracts that a processor declared.
 pub struct Codecs {
     registry: Arc<dyn SchemaRegistry>,
-    encoders: HashMap<TypeId, Box<dyn Any + Send>>,
-    decoders: HashMap<TypeId, Box<dyn Any + Send>>,
+    /// A processor has a few of each: a scan is faster than a hash.
+    encoders: Vec<(TypeId, Box<dyn Any + Send>)>,
+    decoders: Vec<(TypeId, Box<dyn Any + Send>)>,
     scratch: Vec<u8>,
 }
 
 impl Codecs {
     pub fn new(registry: Arc<dyn SchemaRegistry>) -> Codecs {
-        Codecs { registry, encoders: HashMap::new(), decoders: HashMap::new(), scratch: Vec::new() }
+        Codecs { registry, encoders: Vec::new(), decoders: Vec::new(), scratch: Vec::new() }
     }
 
     /// Prepares to write a contract; its schema is registered, and refused where it is not compatible.
     pub fn add_encoder<C: Contract>(&mut self) -> Result<(), RegistryError> {
-        if !self.encoders.contains_key(&TypeId::of::<C>()) {
+        if find::<C, Encoder<C>>(&mut self.encoders).is_none() {
             let encoder = Encoder::<C>::register(&*self.registry)?;
-            self.encoders.insert(TypeId::of::<C>(), Box::new(encoder));
+            self.encoders.push((TypeId::of::<C>(), Box::new(encoder)));
         }
         Ok(())
     }
 
     /// Prepares to read a contract.
     pub fn add_decoder<C: Contract>(&mut self) -> Result<(), RegistryError> {
-        if !self.decoders.contains_key(&TypeId::of::<C>()) {
+        if find::<C, Decoder<C>>(&mut self.decoders).is_none() {
             let decoder = Decoder::<C>::new(Arc::clone(&self.registry));
-            self.decoders.insert(TypeId::of::<C>(), Box::new(decoder));
+            self.decoders.push((TypeId::of::<C>(), Box::new(decoder)));
         }
         Ok(())
     }
 
     pub fn encode<C: Contract>(&mut self, value: &C) -> Result<Bytes, EncodeError> {
-        let encoder = self.encoders.get_mut(&TypeId::of::<C>()).and_then(|any| any.downcast_mut::<Encoder<C>>());
-        let encoder = encoder.unwrap_or_else(|| undeclared::<C>());
-        self.scratch.clear();
-        encoder.encode(value, &mut self.scratch)?;
-        Ok(Bytes::copy_from_slice(&self.scratch))
+        // Written where there is room already, then copied to exactly its size.
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let encoded = self.encode_into(value, &mut scratch).map(|()| Bytes::copy_from_slice(&scratch));
+        self.scratch = scratch;
+        encoded
+    }
+
+    /// Appends a value's bytes. On error `out` is as before.
+    pub fn encode_into<C: Contract>(&mut self, value: &C, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        find::<C, Encoder<C>>(&mut self.encoders).unwrap_or_else(|| undeclared::<C>()).encode(value, out)
     }
 
     pub fn decode<C: Contract>(&mut self, bytes: &[u8]) -> Result<C, DecodeError> {
-        let decoder = self.decoders.get_mut(&TypeId::of::<C>()).and_then(|any| any.downcast_mut::<Decoder<C>>());
-        decoder.unwrap_or_else(|| undeclared::<C>()).decode(bytes)
+        find::<C, Decoder<C>>(&mut self.decoders).unwrap_or_else(|| undeclared::<C>()).decode(bytes)
     }
+}
+
+fn find<C: 'static, Codec: 'static>(codecs: &mut [(TypeId, Box<dyn Any + Send>)]) -> Option<&mut Codec> {
+    let (_, codec) = codecs.iter_mut().find(|(contract, _)| *contract == TypeId::of::<C>())?;
+    codec.downcast_mut()
 }
 
 /// Only an extractor or output whose `declare` forgets what its other method uses comes here.

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::time::Instant;
@@ -16,9 +15,9 @@ use super::lanes::{LaneKey, Lanes};
 use super::shutdown::Shutdown;
 use crate::contract::Codecs;
 use crate::kafka::{Record, TopicPartition};
-use crate::process::{AnyHandler, Deferred, Emitted, Failed, Failure, FailureClass, Outputs, Processor, Started};
-use crate::process::{Context, PendingWrite, collect_writes};
-use crate::table::{AnyLookup, PartitionTables};
+use crate::process::{AnyHandler, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, Processor, Started};
+use crate::process::{Context, PendingWrite, TableWrites};
+use crate::table::{AnyLookup, Change, PartitionTables};
 
 /// What a worker keeps from batch to batch and a batch works on.
 pub(crate) struct Workbench {
@@ -32,8 +31,8 @@ pub(crate) struct Workbench {
 /// What became of one record.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) emitted: Vec<Emitted>,
-    pub(crate) changelog: Vec<Emitted>,
+    pub(crate) emitted: Emissions,
+    pub(crate) changes: Vec<Change>,
     pub(crate) failed: Option<Failed>,
 }
 
@@ -41,7 +40,7 @@ pub(crate) struct Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Abandoned;
 
-type Writes = Vec<Arc<dyn PendingWrite + Sync>>;
+type Writes = Vec<Arc<dyn PendingWrite>>;
 
 enum Step {
     Called { record: usize, writes: Writes, result: Result<Deferred, Failed> },
@@ -142,7 +141,7 @@ impl Run<'_> {
     fn start(&mut self, record: usize) -> bool {
         let (source, handler) = self.sources[record];
         let bench = &mut *self.bench;
-        let (mut writes, mut emitted) = (Writes::new(), Vec::new());
+        let (mut writes, mut emitted) = (Writes::new(), Emissions::default());
         let tables = bench.tables.get(&self.partitions[source]);
         let mut context = Context {
             record: &self.records[record],
@@ -173,7 +172,7 @@ impl Run<'_> {
             Step::TryAgain { record } => (record, self.start(record)),
             Step::Called { record, result: Err(failed), .. } => (record, self.give_up(record, failed)),
             Step::Called { record, writes, result: Ok(deferred) } => {
-                let mut emitted = Vec::new();
+                let mut emitted = Emissions::default();
                 let result = deferred(&mut Outputs::new(&mut self.bench.codecs, &mut emitted));
                 (record, self.complete(record, result.map(|()| emitted), &writes))
             }
@@ -185,20 +184,24 @@ impl Run<'_> {
     }
 
     /// Takes a call's result; tells whether the record waits for another attempt.
-    fn complete(&mut self, record: usize, result: Result<Vec<Emitted>, Failure>, writes: &Writes) -> bool {
+    fn complete(&mut self, record: usize, result: Result<Emissions, Failure>, writes: &Writes) -> bool {
         let result = result.and_then(|emitted| {
-            let changelog = collect_writes(writes, &mut self.bench.codecs)?;
-            emitted.iter().chain(&changelog).try_for_each(|output| self.check_size(output))?;
-            Ok((emitted, changelog))
+            let mut changes = Vec::new();
+            for write in writes {
+                write.collect(&mut TableWrites::new(&mut self.bench.codecs, &mut changes))?;
+            }
+            let largest = emitted.iter().map(|output| output.size_bytes()).max().unwrap_or(0);
+            self.check_size(largest)?;
+            Ok((emitted, changes))
         });
         match result {
-            Ok((emitted, changelog)) => {
+            Ok((emitted, changes)) => {
                 let source = &self.partitions[self.sources[record].0];
                 let tables = self.bench.tables.get_mut(source).expect("the partition's tables served the call");
-                for entry in &changelog {
-                    tables.write(entry.topic, entry.key.clone(), entry.value.clone());
+                for change in &changes {
+                    tables.write(change.table, change.key.clone(), change.value.clone(), 0);
                 }
-                self.outcomes[record] = Outcome { emitted, changelog, failed: None };
+                self.outcomes[record] = Outcome { emitted, changes, failed: None };
                 false
             }
             Err(failure) => self.fail(record, failure),
@@ -206,13 +209,12 @@ impl Run<'_> {
     }
 
     /// What Kafka would refuse must be rejected here: its refusal would abort the transaction, each time anew.
-    fn check_size(&self, output: &Emitted) -> Result<(), Failure> {
-        let (bytes, limit) =
-            (output.key.len() + output.value.as_ref().map_or(0, Bytes::len), self.settings.max_output_bytes);
+    fn check_size(&self, bytes: usize) -> Result<(), Failure> {
+        let limit = self.settings.max_output_bytes;
         if bytes <= limit {
             return Ok(());
         }
-        Err(Failure::reject(format!("an output for {} has {bytes} bytes, more than {limit}", output.topic.name)))
+        Err(Failure::reject(format!("an output has {bytes} bytes, more than {limit}")))
     }
 
     fn fail(&mut self, record: usize, failure: Failure) -> bool {

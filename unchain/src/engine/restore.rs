@@ -55,7 +55,8 @@ fn restore_table(
         let input = inputs.iter().find(|input| input.partition == record.partition);
         let tables = input.and_then(|input| restored.get_mut(*input));
         if let (Some(tables), Some(key)) = (tables, record.key) {
-            tables.restore(table, key, record.value);
+            let index = tables.topics().iter().position(|topic| topic.name == table.name).expect("restored");
+            tables.restore(index, &key, record.value.as_deref(), record.timestamp_ms);
             records += 1;
         }
         Ok(())

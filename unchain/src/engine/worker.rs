@@ -18,7 +18,7 @@ use crate::kafka::{
     ClientError, Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record,
     TopicPartition, TransactionalProducer,
 };
-use crate::process::{Emitted, FailedRecord, FailurePolicy, Processor};
+use crate::process::{FailedRecord, FailurePolicy, Processor};
 use crate::table::AnyLookup;
 
 /// What a worker is started with.
@@ -225,7 +225,12 @@ impl Session<'_> {
         match self.commit(batch, outcomes) {
             Ok(committed) => {
                 self.aborts_in_a_row = 0;
-                self.bench.tables.values_mut().for_each(crate::table::PartitionTables::commit);
+                for (record, outcome) in batch.iter().zip(outcomes) {
+                    let at = TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition };
+                    if let Some(tables) = self.bench.tables.get_mut(&at) {
+                        tables.commit(&outcome.changes);
+                    }
+                }
                 self.worker.stats.add_commit(&committed);
                 Ok(())
             }
@@ -280,13 +285,31 @@ impl Session<'_> {
         let processor = self.worker.processor.name();
         for (index, emitted) in outcome.emitted.iter().enumerate() {
             let headers = envelope::of_output(record, index, emitted.topic.schema_name, processor);
-            self.producer.send(&new_record(emitted, None, record, headers))?;
+            let new = NewRecord {
+                topic: emitted.topic.name,
+                partition: None,
+                timestamp_ms: (record.timestamp_ms >= 0).then_some(record.timestamp_ms),
+                key: Some(bytes::Bytes::copy_from_slice(emitted.key)),
+                value: emitted.value.map(bytes::Bytes::copy_from_slice),
+                headers,
+            };
+            self.producer.send(&new)?;
             *committed.emitted.entry(emitted.topic.name).or_default() += 1;
         }
-        for entry in &outcome.changelog {
+        let tables = self.worker.processor.tables_beside(&record.topic);
+        for change in &outcome.changes {
             // Beside its input: a table's partition restores from the same number of its changelog.
-            self.producer.send(&new_record(entry, Some(record.partition), record, Headers::default()))?;
-            *committed.emitted.entry(entry.topic.name).or_default() += 1;
+            let topic = tables[change.table].name;
+            let new = NewRecord {
+                topic,
+                partition: Some(record.partition),
+                timestamp_ms: (record.timestamp_ms >= 0).then_some(record.timestamp_ms),
+                key: Some(change.key.clone()),
+                value: change.value.clone(),
+                headers: Headers::default(),
+            };
+            self.producer.send(&new)?;
+            *committed.emitted.entry(topic).or_default() += 1;
         }
         if let Some(failed) = &outcome.failed {
             tracing::warn!(processor, topic = &*record.topic, partition = record.partition, offset = record.offset,
@@ -321,18 +344,6 @@ impl Session<'_> {
         }
         self.worker.shutdown.pause(self.runtime, backoff);
         Ok(())
-    }
-}
-
-fn new_record<'a>(emitted: &'a Emitted, partition: Option<i32>, input: &Record, headers: Headers) -> NewRecord<'a> {
-    NewRecord {
-        topic: emitted.topic.name,
-        partition,
-        // Event time travels on: what stems from a record has its time.
-        timestamp_ms: (input.timestamp_ms >= 0).then_some(input.timestamp_ms),
-        key: Some(emitted.key.clone()),
-        value: emitted.value.clone(),
-        headers,
     }
 }
 

@@ -1,17 +1,21 @@
-//! What a call of a handler may draw on: the record, shared state, the entry of a table, lookups.
+//! What a call of a handler may draw on: the record, shared state, rows of tables, lookups, and the time.
 
 use std::sync::Arc;
 
+use super::Failure;
 use super::state::States;
-use super::{Emitted, Failure, Outputs};
-use crate::contract::{Codecs, Contract};
+use crate::contract::{Codecs, Contract, DecodeError};
 use crate::kafka::Record;
-use crate::table::{AnyLookup, LookupTable, PartitionTables};
+use crate::table::{AnyLookup, Change, LookupTable, PartitionTables};
+use bytes::Bytes;
 
-/// A table entry that a handler may have changed; read once the handler has succeeded.
-pub trait PendingWrite: Send {
-    /// The change as a changelog record, if there is one.
-    fn changelog(&self, outputs: &mut Outputs<'_>) -> Result<(), Failure>;
+/// Rows that a handler may have changed; read once the handler has succeeded.
+pub trait PendingWrite: Send + Sync {
+    /// Adds the changes, if there are any.
+    ///
+    /// # Errors
+    /// A rejection where what the handler wrote cannot stand in the table.
+    fn collect(&self, writes: &mut TableWrites<'_>) -> Result<(), Failure>;
 }
 
 /// The surroundings of one call.
@@ -21,7 +25,7 @@ pub struct Context<'a> {
     pub(crate) tables: &'a PartitionTables,
     pub(crate) lookups: &'a [Arc<dyn AnyLookup>],
     pub(crate) codecs: &'a mut Codecs,
-    pub(crate) writes: &'a mut Vec<Arc<dyn PendingWrite + Sync>>,
+    pub(crate) writes: &'a mut Vec<Arc<dyn PendingWrite>>,
 }
 
 impl Context<'_> {
@@ -35,30 +39,56 @@ impl Context<'_> {
         std::str::from_utf8(key).map_err(|_| Failure::reject("the record's key is not UTF-8 text"))
     }
 
+    /// The largest event time of the records that the partition had before this one, in milliseconds since the Unix
+    /// epoch; `i64::MIN` before its first.
+    pub(crate) fn stream_time_ms(&self) -> i64 {
+        self.tables.stream_time_ms()
+    }
+
     pub(crate) fn lookup<C: Contract>(&self) -> Option<Arc<LookupTable<C>>> {
         let found = self.lookups.iter().find(|lookup| lookup.topic().name == C::TOPIC.name)?;
         Arc::clone(found).as_any().downcast::<LookupTable<C>>().ok()
     }
 
-    /// The value that a table holds for a key, writes of the open transaction included.
-    pub(crate) fn entry<C: Contract>(&mut self, key: &[u8]) -> Result<Option<C>, Failure> {
-        let Some(bytes) = self.tables.get(C::TOPIC, key) else { return Ok(None) };
-        let decoded = self.codecs.decode(bytes);
-        decoded.map(Some).map_err(|error| {
-            let reason = format!("entry of table {}: {error}", C::TOPIC.name);
+    /// The place of a contract's table among those beside the record's partition.
+    pub(crate) fn table<C: Contract>(&self) -> usize {
+        let place = self.tables.topics().iter().position(|topic| topic.name == C::TOPIC.name);
+        place.expect("the tables that handlers declare are kept beside their inputs")
+    }
+
+    /// The row that a table holds for a key, writes of open transactions included.
+    pub(crate) fn row<C: Contract>(&mut self, table: usize, key: &[u8]) -> Result<Option<C>, Failure> {
+        let bytes = self.tables.get(table, key).map_err(Failure::retry)?;
+        bytes.map(|bytes| self.decode_row(&bytes)).transpose()
+    }
+
+    pub(crate) fn decode_row<C: Contract>(&mut self, bytes: &[u8]) -> Result<C, Failure> {
+        self.codecs.decode(bytes).map_err(|error: DecodeError| {
+            let reason = format!("row of table {}: {error}", C::TOPIC.name);
             if error.is_transient() { Failure::Retry { reason } } else { Failure::Reject { reason } }
         })
     }
 }
 
-/// The changelog records of a call's table writes.
-pub(crate) fn collect_writes(
-    writes: &[Arc<dyn PendingWrite + Sync>],
-    codecs: &mut Codecs,
-) -> Result<Vec<Emitted>, Failure> {
-    let mut emitted = Vec::new();
-    for write in writes {
-        write.changelog(&mut Outputs::new(codecs, &mut emitted))?;
+/// Collects the rows that one call has changed, encoded as the changelog has them.
+pub struct TableWrites<'a> {
+    codecs: &'a mut Codecs,
+    changes: &'a mut Vec<Change>,
+}
+
+impl<'a> TableWrites<'a> {
+    pub(crate) fn new(codecs: &'a mut Codecs, changes: &'a mut Vec<Change>) -> TableWrites<'a> {
+        TableWrites { codecs, changes }
     }
-    Ok(emitted)
+
+    pub fn put<C: Contract>(&mut self, table: usize, key: &[u8], value: &C) -> Result<(), Failure> {
+        let encoded = self.codecs.encode(value);
+        let value = encoded.map_err(|error| Failure::reject(format!("row of table {}: {error}", C::TOPIC.name)))?;
+        self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: Some(value) });
+        Ok(())
+    }
+
+    pub fn delete(&mut self, table: usize, key: &[u8]) {
+        self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: None });
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::context::PendingWrite;
-use super::{Context, Declaration, Failure, Outputs, State};
+use super::context::{PendingWrite, TableWrites};
+use super::{Context, Declaration, Failure, State};
 use crate::contract::Contract;
 use crate::envelope;
 use crate::kafka::Headers;
@@ -94,6 +94,7 @@ pub struct Entry<C: Contract> {
 
 #[derive(Debug)]
 struct Change<C> {
+    table: usize,
     key: String,
     /// The outer option tells whether the entry was changed, the inner one whether it was set or deleted.
     slot: Mutex<Option<Option<C>>>,
@@ -128,10 +129,10 @@ impl<C: Contract> Entry<C> {
 }
 
 impl<C: Contract> PendingWrite for Change<C> {
-    fn changelog(&self, outputs: &mut Outputs<'_>) -> Result<(), Failure> {
+    fn collect(&self, writes: &mut TableWrites<'_>) -> Result<(), Failure> {
         match &*self.slot() {
             None => Ok(()),
-            Some(Some(value)) if value.key() == self.key => outputs.record(value),
+            Some(Some(value)) if value.key() == self.key => writes.put(self.table, self.key.as_bytes(), value),
             Some(Some(value)) => Err(Failure::reject(format!(
                 "the entry for key {} of table {} was set to a value of key {}",
                 self.key,
@@ -139,7 +140,7 @@ impl<C: Contract> PendingWrite for Change<C> {
                 value.key()
             ))),
             Some(None) => {
-                outputs.tombstone::<C>(&self.key);
+                writes.delete(self.table, self.key.as_bytes());
                 Ok(())
             }
         }
@@ -153,9 +154,10 @@ impl<C: Contract> Extract for Entry<C> {
 
     fn extract(context: &mut Context<'_>) -> Result<Self, Failure> {
         let key = context.key()?.to_owned();
-        let value = context.entry(key.as_bytes())?;
-        let change = Arc::new(Change { key: key.clone(), slot: Mutex::new(None) });
-        context.writes.push(Arc::clone(&change) as Arc<dyn PendingWrite + Sync>);
+        let table = context.table::<C>();
+        let value = context.row(table, key.as_bytes())?;
+        let change = Arc::new(Change { table, key: key.clone(), slot: Mutex::new(None) });
+        context.writes.push(Arc::clone(&change) as Arc<dyn PendingWrite>);
         Ok(Entry { key, value, change })
     }
 }

@@ -9,7 +9,7 @@ use std::task::{self, Poll, Waker};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::{Context, Declaration, Extract, Failed, Failure, FailureClass, IntoOutputs, Outputs};
+use super::{Context, Declaration, Emissions, Extract, Failed, Failure, FailureClass, IntoOutputs, Outputs};
 use crate::contract::{Contract, Topic};
 
 /// An async function from a contract's value and extractors to outputs.
@@ -75,8 +75,8 @@ pub enum Started {
 pub trait AnyHandler {
     fn input(&self) -> &'static Topic;
 
-    /// Begins the handling of one record. Outputs of a call that completes at once go to `emitted`.
-    fn start(&mut self, context: &mut Context<'_>, emitted: &mut Vec<super::Emitted>) -> Started;
+    /// Begins the handling of one record. Outputs of a call that completes at once go to `emissions`.
+    fn start(&mut self, context: &mut Context<'_>, emissions: &mut Emissions) -> Started;
 }
 
 pub(crate) struct TypedHandler<H, Arguments>
@@ -114,7 +114,7 @@ impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, A
         H::Input::TOPIC
     }
 
-    fn start(&mut self, context: &mut Context<'_>, emitted: &mut Vec<super::Emitted>) -> Started {
+    fn start(&mut self, context: &mut Context<'_>, emissions: &mut Emissions) -> Started {
         let input = match Self::decode(context) {
             Ok(input) => input,
             Err(started) => return started,
@@ -124,17 +124,20 @@ impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, A
         let polled = catch_unwind(AssertUnwindSafe(|| {
             place.set(Some(self.handler.call(input, context)?));
             let future = place.as_mut().as_pin_mut().expect("the future was put there the line before");
-            Ok(future.poll(&mut task::Context::from_waker(Waker::noop())))
+            let Poll::Ready(output) = future.poll(&mut task::Context::from_waker(Waker::noop())) else {
+                return Ok(Poll::Pending);
+            };
+            output.emit(&mut Outputs::new(context.codecs, emissions)).map(Poll::Ready)
         }));
         match polled {
             Err(panic) => Started::Failed(panicked(&*panic)),
-            Ok(Err(failure)) => Started::Done(Err(failure)),
-            Ok(Ok(Poll::Ready(output))) => {
+            Ok(Ok(Poll::Pending)) => Started::Pending(finish::<Arguments, H>(place)),
+            Ok(Ok(Poll::Ready(()))) => {
                 place.set(None);
                 self.slot = Some(place);
-                Started::Done(output.emit(&mut Outputs::new(context.codecs, emitted)))
+                Started::Done(Ok(()))
             }
-            Ok(Ok(Poll::Pending)) => Started::Pending(finish::<Arguments, H>(place)),
+            Ok(Err(failure)) => Started::Done(Err(failure)),
         }
     }
 }

@@ -1,47 +1,29 @@
 //! What a handler returns: nothing, one record, many, either of two, several contracts, a tombstone, or a failure.
 
-use bytes::Bytes;
-
-use super::{Declaration, Failure};
-use crate::contract::{Codecs, Contract, Topic};
-
-/// A record that a handler returned, encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Emitted {
-    pub topic: &'static Topic,
-    pub key: Bytes,
-    /// `None` is a tombstone.
-    pub value: Option<Bytes>,
-}
+use super::{Declaration, Emissions, Failure};
+use crate::contract::{Codecs, Contract};
 
 /// Collects and encodes what a handler returns.
 pub struct Outputs<'a> {
     codecs: &'a mut Codecs,
-    emitted: &'a mut Vec<Emitted>,
+    emissions: &'a mut Emissions,
 }
 
 impl<'a> Outputs<'a> {
-    pub fn new(codecs: &'a mut Codecs, emitted: &'a mut Vec<Emitted>) -> Outputs<'a> {
-        Outputs { codecs, emitted }
+    pub fn new(codecs: &'a mut Codecs, emissions: &'a mut Emissions) -> Outputs<'a> {
+        Outputs { codecs, emissions }
     }
 
     pub fn record<C: Contract>(&mut self, value: &C) -> Result<(), Failure> {
-        let encoded = self.encode(value)?;
-        self.emitted.push(Emitted { topic: C::TOPIC, key: key_bytes(value), value: Some(encoded) });
-        Ok(())
+        let Outputs { codecs, emissions } = self;
+        let pushed =
+            emissions.push(C::TOPIC, value.key().as_bytes(), |bytes| codecs.encode_into(value, bytes));
+        pushed.map_err(|error| Failure::reject(format!("output for {}: {error}", C::TOPIC.name)))
     }
 
     pub fn tombstone<C: Contract>(&mut self, key: &str) {
-        self.emitted.push(Emitted { topic: C::TOPIC, key: Bytes::copy_from_slice(key.as_bytes()), value: None });
+        self.emissions.push_tombstone(C::TOPIC, key.as_bytes());
     }
-
-    fn encode<C: Contract>(&mut self, value: &C) -> Result<Bytes, Failure> {
-        self.codecs.encode(value).map_err(|error| Failure::reject(format!("output for {}: {error}", C::TOPIC.name)))
-    }
-}
-
-fn key_bytes<C: Contract>(value: &C) -> Bytes {
-    Bytes::copy_from_slice(value.key().as_bytes())
 }
 
 /// A type that a handler may return.

@@ -4,4 +4,4 @@ mod lookup;
 mod partition;
 
 pub use lookup::{AnyLookup, FeedLookup, LookupTable};
-pub use partition::PartitionTables;
+pub use partition::{Change, PartitionTables};

@@ -6,148 +6,82 @@ use bytes::Bytes;
 
 use crate::contract::Topic;
 
-/// Tables in memory, by topic and key. Values are the changelog's own bytes.
+/// One write of a handler: a row of a table, set or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The table's place in [`PartitionTables::topics`].
+    pub table: usize,
+    pub key: Bytes,
+    /// `None` is a deletion.
+    pub value: Option<Bytes>,
+}
+
 #[derive(Debug, Default)]
 pub struct PartitionTables {
+    topics: Vec<&'static Topic>,
     tables: Vec<Table>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Table {
-    topic: &'static Topic,
     committed: HashMap<Bytes, Bytes>,
-    /// `None` is a deletion.
-    uncommitted: HashMap<Bytes, Option<Bytes>>,
+    open: HashMap<Bytes, (usize, Option<Bytes>)>,
 }
 
 impl PartitionTables {
     pub fn new(topics: &[&'static Topic]) -> PartitionTables {
-        let table = |topic| Table { topic, committed: HashMap::new(), uncommitted: HashMap::new() };
-        PartitionTables { tables: topics.iter().map(|topic| table(*topic)).collect() }
+        PartitionTables { topics: topics.to_vec(), tables: topics.iter().map(|_| Table::default()).collect() }
     }
 
-    pub fn topics(&self) -> impl Iterator<Item = &'static Topic> {
-        self.tables.iter().map(|table| table.topic)
+    pub fn topics(&self) -> &[&'static Topic] {
+        &self.topics
     }
 
-    fn table(&self, topic: &Topic) -> Option<&Table> {
-        self.tables.iter().find(|table| table.topic.name == topic.name)
+    pub fn get(&self, table: usize, key: &[u8]) -> Result<Option<Bytes>, std::io::Error> {
+        let table = &self.tables[table];
+        Ok(match table.open.get(key) {
+            Some((_, written)) => written.clone(),
+            None => table.committed.get(key).cloned(),
+        })
     }
 
-    fn table_mut(&mut self, topic: &Topic) -> Option<&mut Table> {
-        self.tables.iter_mut().find(|table| table.topic.name == topic.name)
+    pub fn write(&mut self, table: usize, key: Bytes, value: Option<Bytes>, _event_time_ms: i64) {
+        let entry = self.tables[table].open.entry(key).or_default();
+        *entry = (entry.0 + 1, value);
     }
 
-    /// The value of a key as the open transaction sees it.
-    pub fn get(&self, topic: &Topic, key: &[u8]) -> Option<&Bytes> {
-        let table = self.table(topic)?;
-        match table.uncommitted.get(key) {
-            Some(written) => written.as_ref(),
-            None => table.committed.get(key),
-        }
-    }
-
-    /// Writes within the open transaction; `None` deletes. Returns false where there is no such table.
-    pub fn write(&mut self, topic: &Topic, key: Bytes, value: Option<Bytes>) -> bool {
-        let Some(table) = self.table_mut(topic) else { return false };
-        table.uncommitted.insert(key, value);
-        true
-    }
-
-    /// Applies a record of the changelog, which is committed already.
-    pub fn restore(&mut self, topic: &Topic, key: Bytes, value: Option<Bytes>) {
-        let Some(table) = self.table_mut(topic) else { return };
+    pub fn restore(&mut self, table: usize, key: &[u8], value: Option<&[u8]>, _timestamp_ms: i64) {
         match value {
-            // Copied: a record's bytes are slices of a buffer that many records share, and one row would keep it whole.
-            Some(value) => table.committed.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)),
-            None => table.committed.remove(&key),
+            Some(value) => {
+                self.tables[table].committed.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))
+            }
+            None => self.tables[table].committed.remove(key),
         };
     }
 
-    /// The open transaction has committed: its writes stand.
-    pub fn commit(&mut self) {
-        for table in &mut self.tables {
-            for (key, value) in table.uncommitted.drain() {
-                match value {
-                    Some(value) => table.committed.insert(key, value),
-                    None => table.committed.remove(&key),
-                };
+    pub fn commit(&mut self, changes: &[Change]) {
+        for change in changes {
+            let table = &mut self.tables[change.table];
+            match &change.value {
+                Some(value) => table.committed.insert(change.key.clone(), value.clone()),
+                None => table.committed.remove(&change.key),
+            };
+            if let Some(open) = table.open.get_mut(&change.key) {
+                open.0 -= 1;
+                if open.0 == 0 {
+                    table.open.remove(&change.key);
+                }
             }
         }
     }
 
-    /// The open transaction has aborted: its writes never were.
     pub fn roll_back(&mut self) {
-        for table in &mut self.tables {
-            table.uncommitted.clear();
-        }
+        self.tables.iter_mut().for_each(|table| table.open.clear());
     }
 
-    /// Keys held, over all tables.
-    pub fn entries(&self) -> usize {
-        self.tables.iter().map(|table| table.committed.len()).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::contract::{Cleanup, Retention};
-
-    static TOPIC: Topic = Topic {
-        name: "t",
-        schema_name: "T",
-        schema: "{}",
-        key: "k",
-        partitions: 1,
-        cleanup: Cleanup::Compact,
-        retention: Retention::Forever,
-        doc: "",
-    };
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Write(u8, Option<u8>),
-        Commit,
-        RollBack,
+    pub fn stream_time_ms(&self) -> i64 {
+        i64::MIN
     }
 
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => (0..8u8, proptest::option::of(any::<u8>())).prop_map(|(key, value)| Step::Write(key, value)),
-            1 => Just(Step::Commit),
-            1 => Just(Step::RollBack),
-        ]
-    }
-
-    fn byte(value: u8) -> Bytes {
-        Bytes::copy_from_slice(&[value])
-    }
-
-    proptest! {
-        /// Whatever is written, committed and rolled back, reads see the last commit and the open transaction over it.
-        #[test]
-        fn reads_see_the_commit_and_the_open_transaction(steps in proptest::collection::vec(step(), 0..80)) {
-            let mut tables = PartitionTables::new(&[&TOPIC]);
-            let (mut committed, mut open) = (BTreeMap::new(), BTreeMap::new());
-            for step in steps {
-                match step {
-                    Step::Write(key, value) => {
-                        prop_assert!(tables.write(&TOPIC, byte(key), value.map(byte)));
-                        match value { Some(value) => open.insert(key, value), None => open.remove(&key) };
-                    }
-                    Step::Commit => { tables.commit(); committed = open.clone(); }
-                    Step::RollBack => { tables.roll_back(); open = committed.clone(); }
-                }
-                for key in 0..8u8 {
-                    prop_assert_eq!(tables.get(&TOPIC, &[key]).cloned(), open.get(&key).copied().map(byte));
-                }
-                prop_assert_eq!(tables.entries(), committed.len());
-            }
-        }
-    }
+    pub fn advance_stream_time(&mut self, _event_time_ms: i64) {}
 }
