@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Contract, DecodeError, Decoder, EncodeError, Encoder, RegistryError, SchemaRegistry};
+use super::{Contract, DecodeError, Decoder, EncodeError, Encoder, RegistryError, SchemaRegistry, Topic};
 
 /// Codecs of the contracts that a processor declared.
 pub struct Codecs {
@@ -14,18 +14,31 @@ pub struct Codecs {
     encoders: Vec<(TypeId, Box<dyn Any + Send>)>,
     decoders: Vec<(TypeId, Box<dyn Any + Send>)>,
     scratch: Vec<u8>,
+    /// Topics that stand for a contract's own, by the contract's name for it; mostly none.
+    renamed: Vec<(&'static str, &'static Topic)>,
 }
 
 impl Codecs {
     pub fn new(registry: Arc<dyn SchemaRegistry>) -> Codecs {
-        Codecs { registry, encoders: Vec::new(), decoders: Vec::new(), scratch: Vec::new() }
+        Codecs { registry, encoders: Vec::new(), decoders: Vec::new(), scratch: Vec::new(), renamed: Vec::new() }
+    }
+
+    /// Lets a topic stand for the one that a contract names so; before the contract's codecs are added.
+    pub(crate) fn rename(&mut self, declared: &'static str, topic: &'static Topic) {
+        self.renamed.push((declared, topic));
+    }
+
+    /// The topic of a contract: its own, or the one that stands for it.
+    pub fn topic<C: Contract>(&self) -> &'static Topic {
+        let renamed = self.renamed.iter().find(|(declared, _)| *declared == C::TOPIC.name);
+        renamed.map_or(C::TOPIC, |(_, topic)| topic)
     }
 
     /// Prepares to write a contract; its schema is registered, and refused where it is not compatible.
     pub fn add_encoder<C: Contract>(&mut self) -> Result<(), RegistryError> {
         if find::<C, Encoder<C>>(&mut self.encoders).is_none() {
-            let encoder = Encoder::<C>::register(&*self.registry)?;
-            self.encoders.push((TypeId::of::<C>(), Box::new(encoder)));
+            let id = self.registry.register(&self.topic::<C>().subject(), C::TOPIC.schema)?;
+            self.encoders.push((TypeId::of::<C>(), Box::new(Encoder::<C>::with_id(id))));
         }
         Ok(())
     }

@@ -25,6 +25,11 @@ impl Topic {
     pub fn subject(&self) -> String {
         format!("{}-value", self.name)
     }
+
+    /// The same declaration under another name, for as long as the process lives.
+    pub(crate) fn renamed(&self, name: &str) -> &'static Topic {
+        Box::leak(Box::new(Topic { name: Box::leak(Box::from(name)), ..self.clone() }))
+    }
 }
 
 /// What the broker does with old records (`cleanup.policy`).

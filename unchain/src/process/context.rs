@@ -46,13 +46,15 @@ impl Context<'_> {
     }
 
     pub(crate) fn lookup<C: Contract>(&self) -> Option<Arc<LookupTable<C>>> {
-        let found = self.lookups.iter().find(|lookup| lookup.topic().name == C::TOPIC.name)?;
+        let topic = self.codecs.topic::<C>();
+        let found = self.lookups.iter().find(|lookup| lookup.topic().name == topic.name)?;
         Arc::clone(found).as_any().downcast::<LookupTable<C>>().ok()
     }
 
     /// The place of a contract's table among those beside the record's partition.
     pub(crate) fn table<C: Contract>(&self) -> usize {
-        let place = self.tables.topics().iter().position(|topic| topic.name == C::TOPIC.name);
+        let table = self.codecs.topic::<C>();
+        let place = self.tables.topics().iter().position(|topic| topic.name == table.name);
         place.expect("the tables that handlers declare are kept beside their inputs")
     }
 

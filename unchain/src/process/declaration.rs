@@ -7,7 +7,7 @@ use crate::contract::{Codecs, Contract, RegistryError, Topic};
 use crate::table::{AnyLookup, LookupTable};
 
 type AddCodec = fn(&mut Codecs) -> Result<(), RegistryError>;
-type NewLookup = fn() -> Arc<dyn AnyLookup>;
+type NewLookup = fn(&'static Topic) -> Arc<dyn AnyLookup>;
 
 /// The contracts of a processor, as data.
 #[derive(Clone, Default)]
@@ -18,29 +18,52 @@ pub struct Declaration {
     lookups: Vec<(&'static Topic, NewLookup)>,
     states: Vec<(TypeId, &'static str)>,
     codecs: Vec<AddCodec>,
+    /// Topics that stand for a contract's own, by the contract's name for it.
+    renamed: Vec<(&'static str, &'static Topic)>,
 }
 
 impl Declaration {
     pub fn input<C: Contract>(&mut self) {
-        add(&mut self.inputs, C::TOPIC);
+        let topic = self.renamed(C::TOPIC);
+        add(&mut self.inputs, topic);
         self.codecs.push(Codecs::add_decoder::<C>);
     }
 
     pub fn output<C: Contract>(&mut self) {
-        add(&mut self.outputs, C::TOPIC);
+        let topic = self.renamed(C::TOPIC);
+        add(&mut self.outputs, topic);
         self.codecs.push(Codecs::add_encoder::<C>);
     }
 
     pub fn table<C: Contract>(&mut self) {
-        add(&mut self.tables, C::TOPIC);
+        let topic = self.renamed(C::TOPIC);
+        add(&mut self.tables, topic);
         self.codecs.push(Codecs::add_encoder::<C>);
         self.codecs.push(Codecs::add_decoder::<C>);
     }
 
     pub fn lookup<C: Contract>(&mut self) {
-        if !self.lookups.iter().any(|(topic, _)| topic.name == C::TOPIC.name) {
-            self.lookups.push((C::TOPIC, || Arc::new(LookupTable::<C>::default())));
+        let topic = self.renamed(C::TOPIC);
+        if !self.lookups.iter().any(|(known, _)| known.name == topic.name) {
+            self.lookups.push((topic, |topic| Arc::new(LookupTable::<C>::of(topic))));
         }
+    }
+
+    /// Lets another topic stand for a contract's own, in what is declared already and in what follows.
+    pub(crate) fn rename(&mut self, declared: &'static str, topic: &'static Topic) {
+        let lists = self.inputs.iter_mut().chain(&mut self.outputs).chain(&mut self.tables);
+        let lookups = self.lookups.iter_mut().map(|(topic, _)| topic);
+        lists.chain(lookups).filter(|known| known.name == declared).for_each(|known| *known = topic);
+        self.renamed.push((declared, topic));
+    }
+
+    /// An empty declaration in which the same topics stand for others.
+    pub(crate) fn with_same_names(&self) -> Declaration {
+        Declaration { renamed: self.renamed.clone(), ..Declaration::default() }
+    }
+
+    fn renamed(&self, own: &'static Topic) -> &'static Topic {
+        self.renamed.iter().find(|(declared, _)| *declared == own.name).map_or(own, |(_, topic)| topic)
     }
 
     pub fn state<T: 'static>(&mut self) {
@@ -78,10 +101,11 @@ impl Declaration {
 
     /// Empty lookup tables, to be filled from their topics.
     pub(crate) fn new_lookups(&self) -> Vec<Arc<dyn AnyLookup>> {
-        self.lookups.iter().map(|(_, new)| new()).collect()
+        self.lookups.iter().map(|(topic, new)| new(topic)).collect()
     }
 
     pub(crate) fn add_codecs(&self, codecs: &mut Codecs) -> Result<(), RegistryError> {
+        self.renamed.iter().for_each(|(declared, topic)| codecs.rename(declared, topic));
         self.codecs.iter().try_for_each(|add| add(codecs))
     }
 }

@@ -84,14 +84,15 @@ where
     H: Handler<Arguments>,
 {
     handler: H,
+    input: &'static Topic,
     /// The place of the last future that completed at once: reused, so that such calls allocate nothing.
     slot: Option<Pin<Box<Option<H::Future>>>>,
     arguments: PhantomData<fn(Arguments)>,
 }
 
 impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
-    pub(crate) fn new(handler: H) -> Self {
-        TypedHandler { handler, slot: None, arguments: PhantomData }
+    pub(crate) fn new(handler: H, input: &'static Topic) -> Self {
+        TypedHandler { handler, input, slot: None, arguments: PhantomData }
     }
 
     fn decode(context: &mut Context<'_>) -> Result<H::Input, Started> {
@@ -111,7 +112,7 @@ impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
 
 impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, Arguments> {
     fn input(&self) -> &'static Topic {
-        H::Input::TOPIC
+        self.input
     }
 
     fn start(&mut self, context: &mut Context<'_>, emissions: &mut Emissions) -> Started {

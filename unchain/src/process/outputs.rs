@@ -17,12 +17,12 @@ impl<'a> Outputs<'a> {
     pub fn record<C: Contract>(&mut self, value: &C) -> Result<(), Failure> {
         let Outputs { codecs, emissions } = self;
         let pushed =
-            emissions.push(C::TOPIC, value.key().as_bytes(), |bytes| codecs.encode_into(value, bytes));
+            emissions.push(codecs.topic::<C>(), value.key().as_bytes(), |bytes| codecs.encode_into(value, bytes));
         pushed.map_err(|error| Failure::reject(format!("output for {}: {error}", C::TOPIC.name)))
     }
 
     pub fn tombstone<C: Contract>(&mut self, key: &str) {
-        self.emissions.push_tombstone(C::TOPIC, key.as_bytes());
+        self.emissions.push_tombstone(self.codecs.topic::<C>(), key.as_bytes());
     }
 }
 

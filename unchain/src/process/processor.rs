@@ -8,9 +8,9 @@ use thiserror::Error;
 use super::handler::TypedHandler;
 use super::state::States;
 use super::{AnyHandler, Declaration, Handler};
-use crate::contract::{Cleanup, Topic};
+use crate::contract::{Cleanup, Contract, Topic};
 
-type NewHandler = Arc<dyn Fn() -> Box<dyn AnyHandler> + Send + Sync>;
+type NewHandler = Arc<dyn Fn(&'static Topic) -> Box<dyn AnyHandler> + Send + Sync>;
 
 /// One consumer group's work and one deployable.
 #[derive(Clone)]
@@ -74,10 +74,11 @@ impl Processor {
 
     /// Adds the handler of one input contract.
     pub fn handle<Arguments: 'static, H: Handler<Arguments>>(mut self, handler: H) -> Processor {
-        let mut declaration = Declaration::default();
+        let mut declaration = self.declaration.with_same_names();
         H::declare(&mut declaration);
         H::declare(&mut self.declaration);
-        let new: NewHandler = Arc::new(move || Box::new(TypedHandler::<H, Arguments>::new(handler.clone())));
+        let new: NewHandler =
+            Arc::new(move |input| Box::new(TypedHandler::<H, Arguments>::new(handler.clone(), input)));
         self.handlers.push(DeclaredHandler { declaration, new });
         self
     }
@@ -85,6 +86,14 @@ impl Processor {
     /// Shares a value with the handlers, which take it as `State<T>`.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Processor {
         self.states.insert(value);
+        self
+    }
+
+    /// Reads or writes a contract under another topic name than its own, such as one with an environment's prefix.
+    pub fn topic_name<C: Contract>(mut self, name: &str) -> Processor {
+        let topic = C::TOPIC.renamed(name);
+        let of_handlers = self.handlers.iter_mut().map(|handler| &mut handler.declaration);
+        of_handlers.chain([&mut self.declaration]).for_each(|declaration| declaration.rename(C::TOPIC.name, topic));
         self
     }
 
@@ -147,7 +156,7 @@ impl Processor {
 
     /// A worker's own handlers.
     pub(crate) fn new_handlers(&self) -> Vec<Box<dyn AnyHandler>> {
-        self.handlers.iter().map(|handler| (handler.new)()).collect()
+        self.handlers.iter().map(|handler| (handler.new)(handler.declaration.inputs()[0])).collect()
     }
 
     /// The tables that are kept beside an input, partition by partition.
@@ -155,5 +164,30 @@ impl Processor {
         let handlers = self.handlers.iter().map(|handler| &handler.declaration);
         let beside = handlers.filter(|declaration| declaration.inputs().iter().any(|topic| topic.name == input));
         beside.flat_map(|declaration| declaration.tables().iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::system::DeadLetter;
+
+    async fn resend(letter: DeadLetter) -> DeadLetter {
+        letter
+    }
+
+    #[test]
+    fn a_contract_goes_by_another_name_wherever_that_is_said() {
+        let before = Processor::new("p").topic_name::<DeadLetter>("team.letters").handle(resend);
+        let after = Processor::new("p").handle(resend).topic_name::<DeadLetter>("team.letters");
+        for processor in [before, after] {
+            let names: Vec<_> = processor.declaration().topics().iter().map(|topic| topic.name).collect();
+            assert_eq!(names, ["team.letters"]);
+            assert_eq!(processor.new_handlers()[0].input().name, "team.letters");
+            let registry = crate::contract::LocalRegistry::in_memory();
+            let mut codecs = crate::contract::Codecs::new(std::sync::Arc::new(registry));
+            processor.declaration().add_codecs(&mut codecs).unwrap();
+            assert_eq!(codecs.topic::<DeadLetter>().subject(), "team.letters-value");
+        }
     }
 }

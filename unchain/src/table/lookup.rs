@@ -10,16 +10,15 @@ use crate::kafka::Record;
 /// The replica of a table whose records are of one contract.
 #[derive(Debug)]
 pub struct LookupTable<C> {
+    topic: &'static Topic,
     rows: RwLock<HashMap<String, Arc<C>>>,
 }
 
-impl<C> Default for LookupTable<C> {
-    fn default() -> Self {
-        LookupTable { rows: RwLock::default() }
-    }
-}
-
 impl<C> LookupTable<C> {
+    pub fn of(topic: &'static Topic) -> LookupTable<C> {
+        LookupTable { topic, rows: RwLock::default() }
+    }
+
     pub fn get(&self, key: &str) -> Option<Arc<C>> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -40,7 +39,7 @@ pub type FeedLookup = Box<dyn FnMut(&Record) -> Result<(), DecodeError> + Send>;
 
 impl<C: Contract> AnyLookup for LookupTable<C> {
     fn topic(&self) -> &'static Topic {
-        C::TOPIC
+        self.topic
     }
 
     fn feed(self: Arc<Self>, registry: Arc<dyn SchemaRegistry>) -> FeedLookup {
