@@ -1,0 +1,5 @@
+//! Generates the contracts of the benchmarks.
+
+fn main() {
+    unchain_codegen::generate("schemas");
+}
