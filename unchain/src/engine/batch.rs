@@ -223,6 +223,7 @@ impl Run<'_> {
             Failure::Reject { reason } => {
                 self.give_up(record, Failed { class: FailureClass::Rejected, reason, attempts })
             }
+            Failure::Late { reason } => self.give_up(record, Failed { class: FailureClass::Late, reason, attempts: 0 }),
             Failure::Retry { reason } if attempts >= self.settings.max_attempts => {
                 self.give_up(record, Failed { class: FailureClass::RetriesExhausted, reason, attempts })
             }

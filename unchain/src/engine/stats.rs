@@ -10,6 +10,7 @@ pub struct ProcessorStats {
     consumed_records: AtomicU64,
     emitted: BTreeMap<&'static str, AtomicU64>,
     dead_letters: AtomicU64,
+    late_records: AtomicU64,
     commits: AtomicU64,
     aborts: AtomicU64,
     rebuilds: AtomicU64,
@@ -25,6 +26,7 @@ impl ProcessorStats {
             consumed_records: AtomicU64::new(0),
             emitted: topics.map(|topic| (topic, AtomicU64::new(0))).collect(),
             dead_letters: AtomicU64::new(0),
+            late_records: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             aborts: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
@@ -50,6 +52,11 @@ impl ProcessorStats {
 
     pub fn dead_letters(&self) -> u64 {
         self.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// Records that came after their windows had closed; they are among the dead letters.
+    pub fn late_records(&self) -> u64 {
+        self.late_records.load(Ordering::Relaxed)
     }
 
     pub fn commits(&self) -> u64 {
@@ -87,6 +94,7 @@ impl ProcessorStats {
             }
         }
         self.dead_letters.fetch_add(batch.dead_letters, Ordering::Relaxed);
+        self.late_records.fetch_add(batch.late_records, Ordering::Relaxed);
         self.consumed_records.fetch_add(batch.consumed_records, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
@@ -118,5 +126,6 @@ impl ProcessorStats {
 pub(crate) struct CommittedBatch {
     pub(crate) consumed_records: u64,
     pub(crate) dead_letters: u64,
+    pub(crate) late_records: u64,
     pub(crate) emitted: BTreeMap<&'static str, u64>,
 }

@@ -18,7 +18,7 @@ use crate::kafka::{
     ClientError, Connection, ConsumerEvent, ErrorKind, GroupConsumer, GroupSettings, Headers, NewRecord, Record,
     TopicPartition, TransactionalProducer,
 };
-use crate::process::{FailedRecord, FailurePolicy, Processor};
+use crate::process::{FailedRecord, FailureClass, FailurePolicy, Processor};
 use crate::table::AnyLookup;
 
 /// What a worker is started with.
@@ -319,6 +319,7 @@ impl Session<'_> {
                 self.producer.send(&letter)?;
             }
             committed.dead_letters += 1;
+            committed.late_records += u64::from(failed.class == FailureClass::Late);
         }
         Ok(())
     }

@@ -16,6 +16,10 @@ pub enum Failure {
     /// The record may succeed later: it is tried again after a pause that holds up only its own key.
     #[error("to be retried: {reason}")]
     Retry { reason: String },
+    /// The record came after every window that it belongs to had closed: set aside like a rejected one, but counted
+    /// apart.
+    #[error("late: {reason}")]
+    Late { reason: String },
 }
 
 impl Failure {
@@ -39,6 +43,8 @@ pub enum FailureClass {
     Panicked,
     /// Its bytes are not what the contract says.
     Undecodable,
+    /// It came after its windows had closed; the handler was not called.
+    Late,
 }
 
 /// Why a record failed for good.
@@ -46,7 +52,7 @@ pub enum FailureClass {
 pub struct Failed {
     pub class: FailureClass,
     pub reason: String,
-    /// How often the handler was called with it; 0 where the bytes could not be decoded.
+    /// How often the handler was called with it; 0 where the bytes could not be decoded or the record was late.
     pub attempts: u32,
 }
 

@@ -78,10 +78,36 @@ fn class(class: FailureClass) -> LetterClass {
         FailureClass::RetriesExhausted => LetterClass::RetriesExhausted,
         FailureClass::Panicked => LetterClass::Panicked,
         FailureClass::Undecodable => LetterClass::Undecodable,
+        FailureClass::Late => LetterClass::Late,
     }
 }
 
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::contract::LocalRegistry;
+
+    /// The schema as it was before records could be late.
+    fn earlier_schema() -> String {
+        let mut schema: serde_json::Value = serde_json::from_str(DeadLetter::TOPIC.schema).unwrap();
+        let fields = schema["fields"].as_array_mut().unwrap();
+        let class = fields.iter_mut().find(|field| field["name"] == "class").unwrap();
+        class["type"]["symbols"].as_array_mut().unwrap().retain(|symbol| symbol != "LATE");
+        class["type"].as_object_mut().unwrap().remove("default");
+        schema.to_string()
+    }
+
+    #[test]
+    fn letters_of_before_there_were_late_records_can_still_be_read() {
+        assert_ne!(earlier_schema(), DeadLetter::TOPIC.schema);
+        let registry = LocalRegistry::in_memory();
+        registry.register(&DeadLetter::TOPIC.subject(), &earlier_schema()).unwrap();
+        registry.register(&DeadLetter::TOPIC.subject(), DeadLetter::TOPIC.schema).unwrap();
+    }
 }
