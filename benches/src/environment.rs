@@ -54,6 +54,10 @@ pub struct Environment {
     pub workers: usize,
     /// How long the handler of the slow job waits.
     pub handler_wait: Duration,
+    /// How often the raw loop commits, in place of each 100 ms exactly-once and each second at-least-once.
+    pub commit_interval: Option<Duration>,
+    /// How long the raw loop's producer waits for a batch to fill.
+    pub linger: Duration,
     /// Silence after which the group gives a dead member's partitions to others; the program's own where unset.
     pub session_timeout: Option<Duration>,
 }
@@ -70,12 +74,11 @@ impl Environment {
             job: optional("JOB", Job::J1)?,
             threshold: optional("THRESHOLD", 0)?,
             state_dir: text("STATE_DIR").map(PathBuf::from),
-            workers: optional("WORKERS", 2)?,
+            workers: optional("WORKERS", optional("THREADS", 2)?)?,
             handler_wait: Duration::from_millis(optional("HANDLER_MS", 20)?),
-            session_timeout: match optional("SESSION_MS", 0)? {
-                0 => None,
-                milliseconds => Some(Duration::from_millis(milliseconds)),
-            },
+            commit_interval: milliseconds("COMMIT_MS")?,
+            linger: milliseconds("LINGER_MS")?.unwrap_or(Duration::from_millis(20)),
+            session_timeout: milliseconds("SESSION_MS")?,
         })
     }
 }
@@ -92,6 +95,10 @@ fn required(name: &'static str) -> Result<String, EnvironmentError> {
 fn optional<T: FromStr<Err: fmt::Display>>(name: &'static str, default: T) -> Result<T, EnvironmentError> {
     let Some(value) = text(name) else { return Ok(default) };
     value.parse().map_err(|error: T::Err| EnvironmentError::Invalid { name, value, reason: error.to_string() })
+}
+
+fn milliseconds(name: &'static str) -> Result<Option<Duration>, EnvironmentError> {
+    Ok(text(name).map(|_| optional(name, 0)).transpose()?.map(Duration::from_millis))
 }
 
 impl FromStr for Job {
