@@ -43,8 +43,15 @@ pub(crate) struct Abandoned;
 type Writes = Vec<Arc<dyn PendingWrite>>;
 
 enum Step {
-    Called { record: usize, writes: Writes, result: Result<Deferred, Failed> },
+    Called { record: usize, called: Called, result: Result<Deferred, Failed> },
     TryAgain { record: usize },
+}
+
+/// What a call leaves behind beside its outputs.
+struct Called {
+    writes: Writes,
+    /// What stream time moves on to if it succeeds.
+    stream_time_ms: Option<i64>,
 }
 
 struct Run<'a> {
@@ -68,7 +75,7 @@ pub(crate) async fn run_batch(
     settings: &EngineSettings,
     shutdown: &mut Shutdown,
 ) -> Result<Vec<Outcome>, Abandoned> {
-    let (partitions, sources) = locate(records, &bench.handlers);
+    let (partitions, sources) = locate(records, bench);
     let mut run = Run {
         records,
         sources,
@@ -95,16 +102,18 @@ pub(crate) async fn run_batch(
     Ok(run.outcomes)
 }
 
-fn locate(records: &[Record], handlers: &[Box<dyn AnyHandler>]) -> (Vec<TopicPartition>, Vec<(usize, usize)>) {
+/// Inputs that share tables share lanes as well: partitions are told apart by their group's first input.
+fn locate(records: &[Record], bench: &Workbench) -> (Vec<TopicPartition>, Vec<(usize, usize)>) {
     let mut partitions: Vec<TopicPartition> = Vec::new();
     let mut sources = Vec::with_capacity(records.len());
     for record in records {
-        let known = partitions.iter().position(|at| at.partition == record.partition && at.topic == record.topic);
+        let handler = bench.handlers.iter().position(|handler| handler.input().name == &*record.topic);
+        let home = bench.processor.home_of(record);
+        let known = partitions.iter().position(|at| *at == home);
         let source = known.unwrap_or_else(|| {
-            partitions.push(TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition });
+            partitions.push(home);
             partitions.len() - 1
         });
-        let handler = handlers.iter().position(|handler| handler.input().name == &*record.topic);
         sources.push((source, handler.expect("only the handlers' inputs are subscribed")));
     }
     (partitions, sources)
@@ -150,12 +159,18 @@ impl Run<'_> {
             lookups: &bench.lookups,
             codecs: &mut bench.codecs,
             writes: &mut writes,
+            event_time_ms: self.records[record].timestamp_ms,
         };
-        match bench.handlers[handler].start(&mut context, &mut emitted) {
-            Started::Done(result) => self.complete(record, result.map(|()| emitted), &writes),
+        let started = bench.handlers[handler].start(&mut context, &mut emitted);
+        let stream_time_ms = context.moves_stream_time_to_ms();
+        match started {
+            Started::Done(result) => {
+                self.complete(record, result.map(|()| emitted), &Called { writes, stream_time_ms })
+            }
             Started::Failed(failed) => self.give_up(record, failed),
             Started::Pending(call) => {
-                self.waiting.push(call.map(move |result| Step::Called { record, writes, result }).boxed_local());
+                let called = Called { writes, stream_time_ms };
+                self.waiting.push(call.map(move |result| Step::Called { record, called, result }).boxed_local());
                 true
             }
         }
@@ -171,10 +186,10 @@ impl Run<'_> {
         let (record, waits) = match step {
             Step::TryAgain { record } => (record, self.start(record)),
             Step::Called { record, result: Err(failed), .. } => (record, self.give_up(record, failed)),
-            Step::Called { record, writes, result: Ok(deferred) } => {
+            Step::Called { record, called, result: Ok(deferred) } => {
                 let mut emitted = Emissions::default();
                 let result = deferred(&mut Outputs::new(&mut self.bench.codecs, &mut emitted));
-                (record, self.complete(record, result.map(|()| emitted), &writes))
+                (record, self.complete(record, result.map(|()| emitted), &called))
             }
         };
         if !waits && let Some(next) = self.release(record) {
@@ -184,10 +199,10 @@ impl Run<'_> {
     }
 
     /// Takes a call's result; tells whether the record waits for another attempt.
-    fn complete(&mut self, record: usize, result: Result<Emissions, Failure>, writes: &Writes) -> bool {
+    fn complete(&mut self, record: usize, result: Result<Emissions, Failure>, called: &Called) -> bool {
         let result = result.and_then(|emitted| {
             let mut changes = Vec::new();
-            for write in writes {
+            for write in &called.writes {
                 write.collect(&mut TableWrites::new(&mut self.bench.codecs, &mut changes))?;
             }
             let largest = emitted.iter().map(|output| output.size_bytes()).max().unwrap_or(0);
@@ -200,6 +215,9 @@ impl Run<'_> {
                 let tables = self.bench.tables.get_mut(source).expect("the partition's tables served the call");
                 for change in &changes {
                     tables.write(change.table, change.key.clone(), change.value.clone(), 0);
+                }
+                if let Some(stream_time_ms) = called.stream_time_ms {
+                    tables.advance_stream_time(stream_time_ms);
                 }
                 self.outcomes[record] = Outcome { emitted, changes, failed: None };
                 false

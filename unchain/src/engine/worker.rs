@@ -226,8 +226,7 @@ impl Session<'_> {
             Ok(committed) => {
                 self.aborts_in_a_row = 0;
                 for (record, outcome) in batch.iter().zip(outcomes) {
-                    let at = TopicPartition { topic: Arc::clone(&record.topic), partition: record.partition };
-                    if let Some(tables) = self.bench.tables.get_mut(&at) {
+                    if let Some(tables) = self.bench.tables.get_mut(&self.bench.processor.home_of(record)) {
                         tables.commit(&outcome.changes);
                     }
                 }

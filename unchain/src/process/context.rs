@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use super::state::States;
+use super::window::{EventTime, EventTimeOf};
 use crate::contract::{Codecs, Contract, DecodeError};
 use crate::kafka::Record;
 use crate::table::{AnyLookup, Change, LookupTable, PartitionTables};
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub(crate) lookups: &'a [Arc<dyn AnyLookup>],
     pub(crate) codecs: &'a mut Codecs,
     pub(crate) writes: &'a mut Vec<Arc<dyn PendingWrite>>,
+    /// The record's timestamp at first; a field of its value once that is decoded, where the processor says so.
+    pub(crate) event_time_ms: i64,
 }
 
 impl Context<'_> {
@@ -45,6 +48,28 @@ impl Context<'_> {
         self.tables.stream_time_ms()
     }
 
+    /// When the record happened.
+    pub fn event_time(&self) -> EventTime {
+        self.states.event_times.judge(self.event_time_ms)
+    }
+
+    /// What stream time moves on to once the record is completed; `None` where its event time cannot be believed.
+    pub(crate) fn moves_stream_time_to_ms(&self) -> Option<i64> {
+        match self.event_time() {
+            EventTime::At(time_ms) => Some(time_ms),
+            EventTime::Missing { .. } | EventTime::Ahead { .. } => None,
+        }
+    }
+
+    /// Takes the event time from the record's value, where the processor says so.
+    pub(crate) fn observe<C: Contract>(&mut self, value: &C) {
+        if self.states.event_times.has_fields
+            && let Some(EventTimeOf(field)) = self.states.get::<EventTimeOf<C>>()
+        {
+            self.event_time_ms = field(value);
+        }
+    }
+
     pub(crate) fn lookup<C: Contract>(&self) -> Option<Arc<LookupTable<C>>> {
         let topic = self.codecs.topic::<C>();
         let found = self.lookups.iter().find(|lookup| lookup.topic().name == topic.name)?;
@@ -62,6 +87,17 @@ impl Context<'_> {
     pub(crate) fn row<C: Contract>(&mut self, table: usize, key: &[u8]) -> Result<Option<C>, Failure> {
         let bytes = self.tables.get(table, key).map_err(Failure::retry)?;
         bytes.map(|bytes| self.decode_row(&bytes)).transpose()
+    }
+
+    /// Rows in the order of their keys, from a key on and up to another.
+    pub(crate) fn rows(
+        &mut self,
+        table: usize,
+        from: &[u8],
+        to: Option<&[u8]>,
+        max_rows: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Failure> {
+        self.tables.range(table, from, to, max_rows).map_err(Failure::retry)
     }
 
     pub(crate) fn decode_row<C: Contract>(&mut self, bytes: &[u8]) -> Result<C, Failure> {

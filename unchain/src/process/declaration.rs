@@ -3,6 +3,7 @@
 use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
+use super::window::WindowSpec;
 use crate::contract::{Codecs, Contract, RegistryError, Topic};
 use crate::table::{AnyLookup, LookupTable};
 
@@ -15,6 +16,12 @@ pub struct Declaration {
     inputs: Vec<&'static Topic>,
     outputs: Vec<&'static Topic>,
     tables: Vec<&'static Topic>,
+    /// Those of the tables whose rows some handler changes.
+    written: Vec<&'static Topic>,
+    /// Those of the tables whose rows are of windows, each with the type of what says which.
+    windowed: Vec<(&'static Topic, TypeId)>,
+    /// Those of the tables whose rows are found by the record's key.
+    keyed: Vec<&'static Topic>,
     lookups: Vec<(&'static Topic, NewLookup)>,
     states: Vec<(TypeId, &'static str)>,
     codecs: Vec<AddCodec>,
@@ -35,11 +42,32 @@ impl Declaration {
         self.codecs.push(Codecs::add_encoder::<C>);
     }
 
+    /// A table whose rows the handler reads and changes, found by the record's key.
     pub fn table<C: Contract>(&mut self) {
+        self.table_read::<C>();
+        let topic = self.renamed(C::TOPIC);
+        add(&mut self.written, topic);
+    }
+
+    /// A table whose rows the handler reads, found by the record's key.
+    pub fn table_read<C: Contract>(&mut self) {
+        let topic = self.add_table::<C>();
+        add(&mut self.keyed, topic);
+    }
+
+    /// A table whose rows are of windows, which the handler reads and changes.
+    pub fn window<C: Contract>(&mut self) {
+        let topic = self.add_table::<C>();
+        add(&mut self.written, topic);
+        self.windowed.push((topic, TypeId::of::<WindowSpec<C>>()));
+    }
+
+    fn add_table<C: Contract>(&mut self) -> &'static Topic {
         let topic = self.renamed(C::TOPIC);
         add(&mut self.tables, topic);
         self.codecs.push(Codecs::add_encoder::<C>);
         self.codecs.push(Codecs::add_decoder::<C>);
+        topic
     }
 
     pub fn lookup<C: Contract>(&mut self) {
@@ -52,8 +80,10 @@ impl Declaration {
     /// Lets another topic stand for a contract's own, in what is declared already and in what follows.
     pub(crate) fn rename(&mut self, declared: &'static str, topic: &'static Topic) {
         let lists = self.inputs.iter_mut().chain(&mut self.outputs).chain(&mut self.tables);
+        let lists = lists.chain(&mut self.written).chain(&mut self.keyed);
         let lookups = self.lookups.iter_mut().map(|(topic, _)| topic);
-        lists.chain(lookups).filter(|known| known.name == declared).for_each(|known| *known = topic);
+        let windowed = self.windowed.iter_mut().map(|(topic, _)| topic);
+        lists.chain(lookups).chain(windowed).filter(|known| known.name == declared).for_each(|known| *known = topic);
         self.renamed.push((declared, topic));
     }
 
@@ -70,6 +100,13 @@ impl Declaration {
         self.states.push((TypeId::of::<T>(), type_name::<T>()));
     }
 
+    /// Whether a contract is an input, by the name of the contract's own topic.
+    pub(crate) fn reads(&self, own: &'static str) -> bool {
+        let renamed = self.renamed.iter().find(|(declared, _)| *declared == own);
+        let name = renamed.map_or(own, |(_, topic)| topic.name);
+        self.inputs.iter().any(|topic| topic.name == name)
+    }
+
     pub fn inputs(&self) -> &[&'static Topic] {
         &self.inputs
     }
@@ -80,6 +117,19 @@ impl Declaration {
 
     pub fn tables(&self) -> &[&'static Topic] {
         &self.tables
+    }
+
+    /// Those of the tables whose rows some handler changes.
+    pub(crate) fn written(&self) -> &[&'static Topic] {
+        &self.written
+    }
+
+    pub(crate) fn windowed(&self) -> &[(&'static Topic, TypeId)] {
+        &self.windowed
+    }
+
+    pub(crate) fn keyed(&self) -> &[&'static Topic] {
+        &self.keyed
     }
 
     pub fn lookups(&self) -> impl Iterator<Item = &'static Topic> {

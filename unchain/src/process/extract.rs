@@ -162,6 +162,41 @@ impl<C: Contract> Extract for Entry<C> {
     }
 }
 
+/// The row of a table for the record's key, to be read only: the table's other handlers, which share it with this one,
+/// change it through [`Entry`]. So records of several topics meet, partition by partition: a join.
+#[derive(Debug)]
+pub struct Row<C: Contract> {
+    key: String,
+    value: Option<C>,
+}
+
+impl<C: Contract> Row<C> {
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub fn get(&self) -> Option<&C> {
+        self.value.as_ref()
+    }
+
+    pub fn into_inner(self) -> Option<C> {
+        self.value
+    }
+}
+
+impl<C: Contract> Extract for Row<C> {
+    fn declare(declaration: &mut Declaration) {
+        declaration.table_read::<C>();
+    }
+
+    fn extract(context: &mut Context<'_>) -> Result<Self, Failure> {
+        let key = context.key()?.to_owned();
+        let table = context.table::<C>();
+        let value = context.row(table, key.as_bytes())?;
+        Ok(Row { key, value })
+    }
+}
+
 /// A read-only replica of another topic's table, whole in every process: local data in place of a synchronous query.
 #[derive(Debug, Clone)]
 pub struct Lookup<C: Contract>(Arc<LookupTable<C>>);

@@ -12,9 +12,33 @@ use futures_util::future::LocalBoxFuture;
 use super::{Context, Declaration, Emissions, Extract, Failed, Failure, FailureClass, IntoOutputs, Outputs};
 use crate::contract::{Contract, Topic};
 
+/// What a handler takes first: a contract's value, or an `Option` of it where tombstones are handled as well.
+pub trait Input: Sized + 'static {
+    type Contract: Contract;
+
+    /// `None` where the handler has no use for what the record carries: a tombstone.
+    fn of(value: Option<Self::Contract>) -> Option<Self>;
+}
+
+impl<C: Contract> Input for C {
+    type Contract = C;
+
+    fn of(value: Option<C>) -> Option<C> {
+        value
+    }
+}
+
+impl<C: Contract> Input for Option<C> {
+    type Contract = C;
+
+    fn of(value: Option<C>) -> Option<Option<C>> {
+        Some(value)
+    }
+}
+
 /// An async function from a contract's value and extractors to outputs.
 pub trait Handler<Arguments>: Clone + Send + Sync + 'static {
-    type Input: Contract;
+    type Input: Input;
     type Output: IntoOutputs;
     type Future: Future<Output = Self::Output> + 'static;
 
@@ -31,7 +55,7 @@ macro_rules! handler {
             F: Fn(In, $($argument),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future + 'static,
             Fut::Output: IntoOutputs,
-            In: Contract,
+            In: Input,
             $($argument: Extract,)*
         {
             type Input = In;
@@ -39,7 +63,7 @@ macro_rules! handler {
             type Future = Fut;
 
             fn declare(declaration: &mut Declaration) {
-                declaration.input::<In>();
+                declaration.input::<In::Contract>();
                 $($argument::declare(declaration);)*
                 Fut::Output::declare(declaration);
             }
@@ -98,17 +122,23 @@ impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
     fn decode(context: &mut Context<'_>) -> Result<H::Input, Started> {
         let undecodable =
             |reason: String| Started::Failed(Failed { class: FailureClass::Undecodable, reason, attempts: 0 });
-        let value =
-            context.record.value.as_ref().ok_or_else(|| {
-                undecodable(format!("a tombstone where topic {} carries events", H::Input::TOPIC.name))
-            })?;
-        context.codecs.decode(value).map_err(|error| match error {
-            // The bytes may be good: whoever knows their schema cannot be asked right now.
-            error if error.is_transient() => Started::Done(Err(Failure::retry(error))),
-            error => undecodable(error.to_string()),
-        })
+        let value = match &context.record.value {
+            None => None,
+            Some(bytes) => Some(context.codecs.decode(bytes).map_err(|error| match error {
+                // The bytes may be good: whoever knows their schema cannot be asked right now.
+                error if error.is_transient() => Started::Done(Err(Failure::retry(error))),
+                error => undecodable(error.to_string()),
+            })?),
+        };
+        if let Some(value) = &value {
+            context.observe::<ContractOf<H, Arguments>>(value);
+        }
+        let topic = <ContractOf<H, Arguments>>::TOPIC.name;
+        H::Input::of(value).ok_or_else(|| undecodable(format!("a tombstone where topic {topic} carries events")))
     }
 }
+
+type ContractOf<H, Arguments> = <<H as Handler<Arguments>>::Input as Input>::Contract;
 
 impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, Arguments> {
     fn input(&self) -> &'static Topic {

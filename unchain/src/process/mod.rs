@@ -1,24 +1,30 @@
 //! What a user writes: handlers, their extractors, outputs and failures, and the processor that declares them.
 
+mod check;
 mod context;
 mod declaration;
 mod emissions;
 mod extract;
 mod failure;
 mod graph;
+mod groups;
 mod handler;
 mod outputs;
 mod processor;
 mod state;
+pub mod window;
 
+pub use check::{DeclareError, check_together};
 pub use context::Context;
 pub(crate) use context::{PendingWrite, TableWrites};
 pub use declaration::Declaration;
 pub use emissions::{Emissions, Emitted};
-pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders};
+pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders, Row};
 pub use failure::{Failed, FailedRecord, Failure, FailureClass, FailurePolicy};
 pub use graph::Graph;
-pub use handler::{AnyHandler, Deferred, Handler, Started};
+pub use groups::Group;
+pub use handler::{AnyHandler, Deferred, Handler, Input, Started};
 pub use outputs::{Either, IntoOutputs, Outputs, Tombstone};
-pub use processor::{DeclareError, Processor};
+pub use processor::Processor;
 pub use state::State;
+pub use window::{Hopping, Late, Session, Tumbling, Window, Windows};

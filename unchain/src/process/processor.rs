@@ -1,14 +1,17 @@
 //! A processor: a name, handlers and shared state, declared as data before anything runs.
 
-use std::collections::HashSet;
+use std::any::TypeId;
 use std::sync::Arc;
+use std::time::Duration;
 
-use thiserror::Error;
-
+use super::check::{DeclareError, check};
+use super::groups::{Group, groups};
 use super::handler::TypedHandler;
 use super::state::States;
+use super::window::{EventTimeOf, WindowError, WindowKind, WindowSpec};
 use super::{AnyHandler, Declaration, Handler};
-use crate::contract::{Cleanup, Contract, Topic};
+use crate::contract::{Contract, Topic};
+use crate::kafka::{Record, TopicPartition};
 
 type NewHandler = Arc<dyn Fn(&'static Topic) -> Box<dyn AnyHandler> + Send + Sync>;
 
@@ -19,6 +22,10 @@ pub struct Processor {
     doc: &'static str,
     declaration: Declaration,
     handlers: Vec<DeclaredHandler>,
+    groups: Vec<Group>,
+    windows: Vec<DeclaredWindow>,
+    /// Contracts whose values hold their event time, by their own topics' names.
+    event_times: Vec<&'static str>,
     states: States,
 }
 
@@ -28,42 +35,20 @@ struct DeclaredHandler {
     new: NewHandler,
 }
 
-/// What is wrong with a declared processor.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum DeclareError {
-    #[error("processor {processor} has no handler: add one with `.handle(function)`")]
-    NoHandler { processor: &'static str },
-    #[error("processor {processor} has a handler that takes State<{state}>: give it one with `.state(value)`")]
-    MissingState { processor: &'static str, state: &'static str },
-    #[error("processor {processor} has two handlers for {input}: one function handles an input")]
-    TwoHandlers { processor: &'static str, input: &'static str },
-    #[error(
-        "processor {processor} keeps table {table} beside two inputs: their partitions may be given to different \
-         instances, so each input needs a table of its own"
-    )]
-    SharedTable { processor: &'static str, table: &'static str },
-    #[error("processor {processor} keeps table {table}, whose topic is not compacted: set `cleanup = \"compact\"`")]
-    NotCompacted { processor: &'static str, table: &'static str },
-    #[error("processor {processor} emits to {table}, which is its table: change the entry instead")]
-    TableAsOutput { processor: &'static str, table: &'static str },
-    #[error(
-        "processor {processor} keeps table {table} ({table_partitions} partitions) beside input {input} \
-         ({input_partitions}): a table needs as many partitions as its input"
-    )]
-    NotCopartitioned {
-        processor: &'static str,
-        table: &'static str,
-        table_partitions: i32,
-        input: &'static str,
-        input_partitions: i32,
-    },
+/// What was said of one contract's windows.
+#[derive(Clone)]
+struct DeclaredWindow {
+    spec: TypeId,
+    table: &'static str,
+    checked: Result<(), WindowError>,
 }
 
 impl Processor {
     /// A processor of this name, which is also its consumer group's.
     pub fn new(name: &'static str) -> Processor {
         let (declaration, states) = (Declaration::default(), States::default());
-        Processor { name, doc: "", declaration, handlers: Vec::new(), states }
+        let (handlers, groups, windows) = (Vec::new(), Vec::new(), Vec::new());
+        Processor { name, doc: "", declaration, handlers, groups, windows, event_times: Vec::new(), states }
     }
 
     /// One sentence on what it does, for lists and graphs.
@@ -80,6 +65,37 @@ impl Processor {
         let new: NewHandler =
             Arc::new(move |input| Box::new(TypedHandler::<H, Arguments>::new(handler.clone(), input)));
         self.handlers.push(DeclaredHandler { declaration, new });
+        self.with_groups()
+    }
+
+    /// Says what the windows of a table are like, which handlers take as `Windows<C>`.
+    pub fn window<C: Contract>(mut self, kind: impl WindowKind<C>) -> Processor {
+        let spec = kind.spec();
+        let (id, checked) = (TypeId::of::<WindowSpec<C>>(), spec.check());
+        self.windows.push(DeclaredWindow { spec: id, table: C::TOPIC.name, checked });
+        self.states.insert(spec);
+        self
+    }
+
+    /// Takes the event time of an input from its values, in milliseconds since the Unix epoch, in place of the records'
+    /// timestamps. A negative one counts as none.
+    pub fn event_time<C: Contract>(mut self, time_ms: fn(&C) -> i64) -> Processor {
+        self.event_times.push(C::TOPIC.name);
+        self.states.insert(EventTimeOf(time_ms));
+        self.states.event_times.has_fields = true;
+        self
+    }
+
+    /// How far ahead of the wall clock an event time is believed; an hour by default, as Kafka's brokers have it. A record
+    /// beyond it never moves stream time, so that no single one closes every window, and handlers with windows reject it.
+    pub fn max_ahead(mut self, max_ahead: Duration) -> Processor {
+        self.states.event_times.set_max_ahead(max_ahead);
+        self
+    }
+
+    /// The wall clock that event times are held against, in milliseconds since the Unix epoch: for tests.
+    pub fn clock(mut self, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Processor {
+        self.states.event_times.set_clock(Arc::new(now_ms));
         self
     }
 
@@ -94,6 +110,11 @@ impl Processor {
         let topic = C::TOPIC.renamed(name);
         let of_handlers = self.handlers.iter_mut().map(|handler| &mut handler.declaration);
         of_handlers.chain([&mut self.declaration]).for_each(|declaration| declaration.rename(C::TOPIC.name, topic));
+        self.with_groups()
+    }
+
+    fn with_groups(mut self) -> Processor {
+        self.groups = groups(self.handlers.iter().map(|handler| &handler.declaration));
         self
     }
 
@@ -111,43 +132,56 @@ impl Processor {
 
     /// Checks what can be known before anything runs.
     pub fn check(&self) -> Result<(), DeclareError> {
-        let processor = self.name;
-        if self.handlers.is_empty() {
-            return Err(DeclareError::NoHandler { processor });
-        }
-        for (id, state) in self.declaration.states() {
-            if !self.states.contains(*id) {
-                return Err(DeclareError::MissingState { processor, state });
-            }
-        }
-        let (mut inputs, mut tables) = (HashSet::new(), HashSet::new());
-        for handler in &self.handlers {
-            let input = handler.declaration.inputs()[0];
-            if !inputs.insert(input.name) {
-                return Err(DeclareError::TwoHandlers { processor, input: input.name });
-            }
-            for table in handler.declaration.tables() {
-                if !tables.insert(table.name) {
-                    return Err(DeclareError::SharedTable { processor, table: table.name });
-                }
-                if table.cleanup != Cleanup::Compact {
-                    return Err(DeclareError::NotCompacted { processor, table: table.name });
-                }
-                if self.declaration.outputs().iter().any(|output| output.name == table.name) {
-                    return Err(DeclareError::TableAsOutput { processor, table: table.name });
-                }
-                if table.partitions != input.partitions {
-                    return Err(DeclareError::NotCopartitioned {
-                        processor,
-                        table: table.name,
-                        table_partitions: table.partitions,
-                        input: input.name,
-                        input_partitions: input.partitions,
-                    });
-                }
-            }
-        }
-        Ok(())
+        check(self)
+    }
+
+    /// The inputs that share tables, directly or through others, with those tables; in the order of their handlers.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The group of an input, as its place among [`Processor::groups`].
+    ///
+    /// # Panics
+    /// Where no handler has this input: the processor does not read it.
+    pub fn group_of(&self, input: &str) -> usize {
+        let found = self.groups.iter().position(|group| group.inputs.iter().any(|topic| topic.name == input));
+        found.expect("every input that is read has a handler, and every handler a group")
+    }
+
+    /// The tables that a group's inputs share, partition by partition.
+    pub fn tables_of(&self, group: usize) -> &[&'static Topic] {
+        &self.groups[group].tables
+    }
+
+    /// Whether some inputs share tables: then a partition's number of them must belong to one worker.
+    pub fn co_partitioned(&self) -> bool {
+        self.groups.iter().any(|group| group.inputs.len() > 1)
+    }
+
+    /// The tables that are kept beside an input, partition by partition.
+    pub fn tables_beside(&self, input: &str) -> Vec<&'static Topic> {
+        self.tables_of(self.group_of(input)).to_vec()
+    }
+
+    /// The partition of the group's first input that stands for the record's own, where inputs share tables.
+    pub(crate) fn home_of(&self, record: &Record) -> TopicPartition {
+        let first = self.groups[self.group_of(&record.topic)].inputs[0].name;
+        let topic = if first == &*record.topic { Arc::clone(&record.topic) } else { first.into() };
+        TopicPartition { topic, partition: record.partition }
+    }
+
+    pub(super) fn handler_declarations(&self) -> impl Iterator<Item = &Declaration> {
+        self.handlers.iter().map(|handler| &handler.declaration)
+    }
+
+    /// The windows that were declared: the type of what says which, the table, and whether they can be.
+    pub(super) fn windows(&self) -> impl Iterator<Item = (TypeId, &'static str, &Result<(), WindowError>)> {
+        self.windows.iter().map(|window| (window.spec, window.table, &window.checked))
+    }
+
+    pub(super) fn event_times(&self) -> &[&'static str] {
+        &self.event_times
     }
 
     pub(crate) fn states(&self) -> &States {
@@ -157,13 +191,6 @@ impl Processor {
     /// A worker's own handlers.
     pub(crate) fn new_handlers(&self) -> Vec<Box<dyn AnyHandler>> {
         self.handlers.iter().map(|handler| (handler.new)(handler.declaration.inputs()[0])).collect()
-    }
-
-    /// The tables that are kept beside an input, partition by partition.
-    pub fn tables_beside(&self, input: &str) -> Vec<&'static Topic> {
-        let handlers = self.handlers.iter().map(|handler| &handler.declaration);
-        let beside = handlers.filter(|declaration| declaration.inputs().iter().any(|topic| topic.name == input));
-        beside.flat_map(|declaration| declaration.tables().iter().copied()).collect()
     }
 }
 

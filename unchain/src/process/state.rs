@@ -4,6 +4,8 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::window::{EventTimes, Sweeps};
+
 /// Extracts a clone of a value given to the processor with `Processor::state`.
 #[derive(Debug, Clone, Copy)]
 pub struct State<T>(pub T);
@@ -12,6 +14,8 @@ pub struct State<T>(pub T);
 #[derive(Clone, Default)]
 pub(crate) struct States {
     values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) event_times: EventTimes,
+    pub(crate) sweeps: Sweeps,
 }
 
 impl States {

@@ -20,6 +20,7 @@ pub struct Change {
 pub struct PartitionTables {
     topics: Vec<&'static Topic>,
     tables: Vec<Table>,
+    stream_time_ms: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +31,11 @@ struct Table {
 
 impl PartitionTables {
     pub fn new(topics: &[&'static Topic]) -> PartitionTables {
-        PartitionTables { topics: topics.to_vec(), tables: topics.iter().map(|_| Table::default()).collect() }
+        PartitionTables {
+            topics: topics.to_vec(),
+            tables: topics.iter().map(|_| Table::default()).collect(),
+            stream_time_ms: None,
+        }
     }
 
     pub fn topics(&self) -> &[&'static Topic] {
@@ -43,6 +48,25 @@ impl PartitionTables {
             Some((_, written)) => written.clone(),
             None => table.committed.get(key).cloned(),
         })
+    }
+
+    /// Rows in the order of their keys, from a key on and up to another, at most so many.
+    pub fn range(
+        &self,
+        table: usize,
+        from: &[u8],
+        to: Option<&[u8]>,
+        max_rows: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, std::io::Error> {
+        let table = &self.tables[table];
+        let within = |key: &Bytes| &**key >= from && to.is_none_or(|to| &**key < to);
+        let committed = table.committed.iter().filter(|(key, _)| within(key) && !table.open.contains_key(*key));
+        let mut rows: Vec<_> = committed.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let open = table.open.iter().filter(|(key, _)| within(key));
+        rows.extend(open.filter_map(|(key, (_, value))| Some((key.clone(), value.clone()?))));
+        rows.sort_unstable();
+        rows.truncate(max_rows);
+        Ok(rows)
     }
 
     pub fn write(&mut self, table: usize, key: Bytes, value: Option<Bytes>, _event_time_ms: i64) {
@@ -80,8 +104,10 @@ impl PartitionTables {
     }
 
     pub fn stream_time_ms(&self) -> i64 {
-        i64::MIN
+        self.stream_time_ms.unwrap_or(i64::MIN)
     }
 
-    pub fn advance_stream_time(&mut self, _event_time_ms: i64) {}
+    pub fn advance_stream_time(&mut self, event_time_ms: i64) {
+        self.stream_time_ms = self.stream_time_ms.max(Some(event_time_ms));
+    }
 }
