@@ -1,6 +1,9 @@
-//! What tests stand on: clusters to run against, emptied before use, and contracts to run with.
+//! What tests stand on: a driver for processors without a broker, clusters to run against, and contracts to run with.
 
 mod cluster;
+pub mod driver;
+
+pub use driver::Driver;
 
 pub use cluster::{TestCluster, kafka_from_environment};
 

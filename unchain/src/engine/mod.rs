@@ -1,6 +1,7 @@
 //! How processors run: workers with exactly-once transactions, tables restored, lookups followed, a bounded stop.
 
 mod batch;
+pub mod drive;
 mod lanes;
 mod lookups;
 mod restore;

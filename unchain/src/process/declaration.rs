@@ -92,6 +92,10 @@ impl Declaration {
         Declaration { renamed: self.renamed.clone(), ..Declaration::default() }
     }
 
+    pub(crate) fn topic_of<C: Contract>(&self) -> &'static Topic {
+        self.renamed(C::TOPIC)
+    }
+
     fn renamed(&self, own: &'static Topic) -> &'static Topic {
         self.renamed.iter().find(|(declared, _)| *declared == own.name).map_or(own, |(_, topic)| topic)
     }

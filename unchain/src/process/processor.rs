@@ -118,6 +118,11 @@ impl Processor {
         self
     }
 
+    /// The topic of a contract in this processor: its own, or the one that stands for it.
+    pub fn topic_of<C: Contract>(&self) -> &'static Topic {
+        self.declaration.topic_of::<C>()
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
