@@ -2,6 +2,7 @@
 
 mod check;
 mod ci;
+mod compare;
 mod demo;
 mod deny;
 mod docs;
@@ -29,6 +30,8 @@ enum Chore {
     Check,
     /// All that CI runs: the checks, every test with a real Kafka beside them, the demo in release, a foreign reader
     Ci,
+    /// Our contestant beside its peers on one Apache Kafka, measured from outside; writes benches/RESULTS.md
+    Compare(compare::Compare),
     /// Licences and doubled versions of all dependencies, against deny.toml
     Deny,
     /// Every command that README.md shows is one that CI runs
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Check => report(check::run),
         Chore::Ci => report(ci::run),
+        Chore::Compare(compare) => compare::run(&compare),
         Chore::Deny => report(deny::step),
         Chore::Docs => report(docs::step),
         Chore::Kafka(command) => kafka::run(command).map_err(|error| error.to_string()),

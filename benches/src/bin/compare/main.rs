@@ -99,6 +99,11 @@ impl Bench {
         self.runs.get()
     }
 
+    /// A name in the cluster that no other comparison has, so that one that was broken off is not in the way.
+    fn name(&self, what: &str) -> String {
+        format!("compare-{}-{what}", std::process::id())
+    }
+
     /// CPU seconds that the broker has taken so far; 0 where its process is not known.
     fn broker_cpu(&self) -> f64 {
         self.broker_pid.map_or(0.0, usage::cpu_seconds)
@@ -126,6 +131,7 @@ fn main() -> Result<(), Failure> {
             }
         }
     }
+    bench.cluster.drop_topics(&bench.name(""))?;
     let page = page::page(&heading(&arguments), &results);
     if let Some(path) = &arguments.page {
         fs::write(path, &page)?;

@@ -105,16 +105,18 @@ impl Inputs {
         if let Some(passing) = self.passing {
             return Ok(passing);
         }
-        bench.cluster.create(ORDERS, &[])?;
-        let passing = orders::fill(&bench.cluster, ORDERS, records)?;
+        let topic = bench.name(ORDERS);
+        bench.cluster.create(&topic, &[])?;
+        let passing = orders::fill(&bench.cluster, &topic, records)?;
         self.passing = Some(passing);
         Ok(passing)
     }
 
     fn slow(&mut self, bench: &Bench, records: u64) -> Result<(), Failure> {
         if !self.slow {
-            bench.cluster.create(SLOW_ORDERS, &[])?;
-            orders::fill(&bench.cluster, SLOW_ORDERS, records)?;
+            let topic = bench.name(SLOW_ORDERS);
+            bench.cluster.create(&topic, &[])?;
+            orders::fill(&bench.cluster, &topic, records)?;
             self.slow = true;
         }
         Ok(())
@@ -135,7 +137,7 @@ pub fn run(
             let passing = inputs.orders(bench, sizes.records)?;
             let expected = if task.is_stateful() { sizes.records } else { passing };
             let load = Load { records: sizes.records, expected, limit: None };
-            on_stage(bench, task, Some(ORDERS), |stage| drained(bench, stage, contestant, load))
+            on_stage(bench, task, Some(&bench.name(ORDERS)), |stage| drained(bench, stage, contestant, load))
         }
         Kind::Slow => {
             inputs.slow(bench, sizes.slow_records)?;
@@ -143,14 +145,15 @@ pub fn run(
             // One at a time a peer would take for ever: everybody's rate is taken over the same stretch.
             let limit = Some(Duration::from_secs(15));
             let load = Load { records: sizes.slow_records, expected: sizes.slow_records, limit };
-            on_stage(bench, task, Some(SLOW_ORDERS), |stage| drain(bench, stage, contestant, load))
+            on_stage(bench, task, Some(&bench.name(SLOW_ORDERS)), |stage| drain(bench, stage, contestant, load))
         }
         Kind::Memory => {
-            bench.cluster.create(LONG_LAG, &[])?;
-            let expected = orders::fill(&bench.cluster, LONG_LAG, sizes.memory_records)?;
+            let topic = bench.name(LONG_LAG);
+            bench.cluster.create(&topic, &[])?;
+            let expected = orders::fill(&bench.cluster, &topic, sizes.memory_records)?;
             let load = Load { records: sizes.memory_records, expected, limit: None };
-            let measured = on_stage(bench, Task::J1, Some(LONG_LAG), |stage| drained(bench, stage, contestant, load));
-            bench.cluster.drop_topics(LONG_LAG)?;
+            let measured = on_stage(bench, Task::J1, Some(&topic), |stage| drained(bench, stage, contestant, load));
+            bench.cluster.drop_topics(&topic)?;
             measured
         }
         Kind::Large => on_stage(bench, all_pass, None, |stage| {

@@ -45,8 +45,9 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Makes the topics; `input` is a topic that others use too, or `None` for one of the run's own.
     pub fn set(bench: &'a Bench, task: Task, input: Option<&str>) -> Result<Stage<'a>, Failure> {
-        let name = format!("run-{}", bench.next_run());
-        let folder = bench.folder.join(&name);
+        let number = bench.next_run();
+        let name = bench.name(&format!("run-{number}"));
+        let folder = bench.folder.join(format!("run-{number}"));
         fs::create_dir_all(&folder)?;
         let stage = Stage {
             cluster: &bench.cluster,
