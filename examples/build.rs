@@ -1,0 +1,4 @@
+//! Generates the contracts.
+fn main() {
+    unchain_codegen::generate("schemas");
+}
