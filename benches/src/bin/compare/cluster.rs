@@ -56,11 +56,9 @@ impl Cluster {
         for created in self.runtime.block_on(self.admin.create_topics([&new], &AdminOptions::new()))? {
             created.map_err(|(topic, code)| format!("topic {topic} was not created: {code}"))?;
         }
-        // Created is not yet known to every client's metadata.
-        let deadline = Instant::now() + BROKER_TIMEOUT;
-        while self.ends(topic, Isolation::Uncommitted).is_err() && Instant::now() < deadline {
-            pause(Duration::from_millis(50));
-        }
+        // Created is not yet known to every broker and client: both watchers have to find it.
+        self.ends(topic, Isolation::Committed)?;
+        self.ends(topic, Isolation::Uncommitted)?;
         Ok(())
     }
 
@@ -89,16 +87,17 @@ impl Cluster {
             Isolation::Committed => &self.committed,
             Isolation::Uncommitted => &self.uncommitted,
         };
-        let mut asked = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            asked.add_partition_offset(topic, partition, Offset::End)?;
+        let deadline = Instant::now() + BROKER_TIMEOUT;
+        loop {
+            match ends_by(watcher, topic) {
+                Err(_) if Instant::now() < deadline => {
+                    // A topic that is new to a client stays unknown to it until it asks for this one by name.
+                    watcher.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
+                    pause(Duration::from_millis(50));
+                }
+                result => return result,
+            }
         }
-        let found = watcher.offsets_for_times(asked, BROKER_TIMEOUT)?;
-        let end = |partition| match found.find_partition(topic, partition).map(|found| found.offset()) {
-            Some(Offset::Offset(end)) => Ok(end),
-            other => Err(format!("the end of {topic}/{partition} is {other:?}").into()),
-        };
-        (0..PARTITIONS).map(end).collect()
     }
 
     pub fn end_sum(&self, topic: &str, isolation: Isolation) -> Result<i64, Failure> {
@@ -120,6 +119,19 @@ impl Cluster {
         }
         Ok(watch)
     }
+}
+
+fn ends_by(watcher: &BaseConsumer, topic: &str) -> Result<Vec<i64>, Failure> {
+    let mut asked = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        asked.add_partition_offset(topic, partition, Offset::End)?;
+    }
+    let found = watcher.offsets_for_times(asked, BROKER_TIMEOUT)?;
+    let end = |partition| match found.find_partition(topic, partition).map(|found| found.offset()) {
+        Some(Offset::Offset(end)) => Ok(end),
+        other => Err(format!("the end of {topic}/{partition} is {other:?}").into()),
+    };
+    (0..PARTITIONS).map(end).collect()
 }
 
 /// Looks at a group's offsets without being a member.
