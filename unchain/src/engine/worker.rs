@@ -99,6 +99,9 @@ impl Worker {
             session_timeout: self.settings.session_timeout,
             max_poll_interval: Duration::from_secs(300),
             max_prefetched_bytes: self.settings.max_prefetched_bytes,
+            protocol: Default::default(),
+            assignment: Default::default(),
+            wake: Default::default(),
         };
         let inputs: Vec<Arc<str>> =
             self.processor.declaration().inputs().iter().map(|topic| topic.name.into()).collect();
@@ -198,7 +201,7 @@ impl Session<'_> {
                 let (tables, restored) = restore_tables(connection, processor, &partitions, deadline)?;
                 self.worker.stats.add_restored(restored);
                 self.bench.tables.extend(tables);
-                self.consumer.assign(&committed)?;
+                self.consumer.assign_shared(&committed)?;
                 positions.extend(committed);
             }
             ConsumerEvent::Revoked { partitions, lost } => {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as ClientTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic as ClientTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::connection::AdminContext;
+use super::client_log::ClientLog;
 use super::{ClientError, Connection, ErrorKind};
 
 /// A topic to be created.
@@ -20,7 +23,7 @@ pub struct NewTopic {
 
 /// Administration of one cluster. Calls block, for at most the deadline given at construction.
 pub struct Admin {
-    client: AdminClient<AdminContext>,
+    client: AdminClient<ClientLog>,
     deadline: Duration,
 }
 
@@ -68,6 +71,43 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    /// Grows a topic to so many partitions.
+    pub fn add_partitions(&self, topic: &str, partitions: usize) -> Result<(), ClientError> {
+        let (operation, new) = ("adding partitions", [NewPartitions::new(topic, partitions)]);
+        let results = block_on(self.client.create_partitions(&new, &self.options()), self.deadline, operation)?
+            .map_err(|error| ClientError::operation(operation, &error))?;
+        let failed = results.into_iter().find_map(Result::err);
+        failed.map_or(Ok(()), |(topic, code)| Err(topic_error(operation, topic, code)))
+    }
+
+    /// Deletes each partition's records below an offset, or all of them where that is `None`.
+    pub fn delete_records(&self, topic: &str, before: &[(i32, Option<i64>)]) -> Result<(), ClientError> {
+        let operation = "deletion of records";
+        let mut list = TopicPartitionList::with_capacity(before.len());
+        for (partition, offset) in before {
+            let offset = offset.map_or(Offset::End, Offset::Offset);
+            list.add_partition_offset(topic, *partition, offset)
+                .map_err(|error| ClientError::topic(operation, topic, &error))?;
+        }
+        let deleted = block_on(self.client.delete_records(&list, &self.options()), self.deadline, operation)?
+            .map_err(|error| ClientError::topic(operation, topic, &error))?;
+        for partition in deleted.elements() {
+            partition.error().map_err(|error| ClientError::topic(operation, topic, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Sets a topic's configuration: what is not named returns to the broker's default.
+    pub fn set_topic_config(&self, topic: &str, configs: &[(&str, &str)]) -> Result<(), ClientError> {
+        let operation = "configuration";
+        let alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let alter = configs.iter().fold(alter, |alter, (name, value)| alter.set(name, value));
+        let results = block_on(self.client.alter_configs([&alter], &self.options()), self.deadline, operation)?
+            .map_err(|error| ClientError::topic(operation, topic, &error))?;
+        let failed = results.into_iter().find_map(Result::err);
+        failed.map_or(Ok(()), |(_, code)| Err(topic_error(operation, topic.to_owned(), code)))
     }
 
     /// Deletes consumer groups with their offsets; one that does not exist is no error.

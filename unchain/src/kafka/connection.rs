@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::ClientError;
+use super::client_log::ClientLog;
 
 /// The bootstrap address and librdkafka's own settings, passed through unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,10 @@ const OWN_PROPERTIES: &[&str] = &[
     "enable.partition.eof",
     "group.id",
     "group.instance.id",
+    "group.protocol",
+    "group.remote.assignor",
     "isolation.level",
+    "partition.assignment.strategy",
     "partitioner",
     "request.required.acks",
     "transaction.timeout.ms",
@@ -81,12 +84,19 @@ impl Connection {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
-        config.set_log_level(RDKafkaLogLevel::Error);
+        config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
 
-    pub(crate) fn create<T: rdkafka::config::FromClientConfig>(config: &ClientConfig) -> Result<T, ClientError> {
-        config.create().map_err(|error| ClientError::Settings { reason: error.to_string() })
+    pub(crate) fn create<T: FromClientConfigAndContext<ClientLog>>(config: &ClientConfig) -> Result<T, ClientError> {
+        Connection::create_with(config, ClientLog::default())
+    }
+
+    pub(super) fn create_with<C: rdkafka::ClientContext, T: FromClientConfigAndContext<C>>(
+        config: &ClientConfig,
+        context: C,
+    ) -> Result<T, ClientError> {
+        config.create_with_context(context).map_err(|error| ClientError::Settings { reason: error.to_string() })
     }
 
     /// The cluster's topics; waits for a broker for at most `deadline`.
@@ -95,7 +105,7 @@ impl Connection {
     /// [`ClientError::Unreachable`] names the address where no broker answers in time.
     pub fn topics(&self, deadline: Duration) -> Result<Vec<ExistingTopic>, ClientError> {
         let started = Instant::now();
-        let client: BaseConsumer<DefaultContext> = Connection::create(&self.client_config(&[]))?;
+        let client: BaseConsumer<ClientLog> = Connection::create(&self.client_config(&[]))?;
         loop {
             let left = deadline.saturating_sub(started.elapsed());
             let step = left.clamp(Duration::from_millis(1), Duration::from_secs(1));
@@ -111,19 +121,21 @@ impl Connection {
                         })
                         .collect());
                 }
-                Err(_) if left.is_zero() => {
-                    return Err(ClientError::Unreachable {
-                        bootstrap_servers: self.bootstrap_servers.clone(),
-                        waited: started.elapsed(),
-                    });
-                }
+                Err(_) if left.is_zero() => return Err(self.unreachable(&client, started.elapsed())),
                 Err(_) => {}
             }
         }
     }
+
+    /// Asks the client, which has no broker, for what it says about that.
+    pub(super) fn unreachable(&self, client: &BaseConsumer<ClientLog>, waited: Duration) -> ClientError {
+        // Its reports wait in the queue: one a poll, and there are no more than a few a second.
+        for _ in 0..MAX_REPORTS {
+            let _ = client.poll(Duration::ZERO);
+        }
+        let cause = client.client().context().cause();
+        ClientError::Unreachable { bootstrap_servers: self.bootstrap_servers.clone(), waited, cause }
+    }
 }
 
-/// The context of clients whose events nobody waits for.
-pub(crate) type DefaultContext = rdkafka::consumer::DefaultConsumerContext;
-/// The context of admin clients.
-pub(crate) type AdminContext = DefaultClientContext;
+const MAX_REPORTS: usize = 100;

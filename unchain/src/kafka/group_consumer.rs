@@ -4,48 +4,46 @@
 //! [`GroupConsumer::assign`] and [`GroupConsumer::unassign`] when the owner has drained and committed its work; until
 //! then the group waits, for at most the rebalance timeout.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::client_log::ClientLog;
+use super::error::classify;
+use super::native::{QueueingConsumer, RawMessage};
+use super::partition_queue::{PartitionQueue, copy_headers};
 use super::reader::first_offset;
-use super::{ClientError, Connection, ErrorKind, Headers, Record};
+use super::{ClientError, Connection, ErrorKind, GroupHandle, GroupSettings, Headers, Record, TopicPartition};
 
-/// One partition of one topic.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicPartition {
-    pub topic: Arc<str>,
-    pub partition: i32,
-}
-
-/// Membership of a consumer group.
-#[derive(Debug, Clone)]
-pub struct GroupSettings {
-    pub group: String,
-    /// Static membership (KIP-345): a restart under the same name within the session timeout moves no partition. All
-    /// members of a group have a name, or none has.
-    pub instance: Option<String>,
-    /// Silence after which the group gives a member's partitions to others.
-    pub session_timeout: Duration,
-    /// Time between two polls after which a member is considered stuck.
-    pub max_poll_interval: Duration,
-    /// Bytes fetched ahead of the owner.
-    pub max_prefetched_bytes: usize,
+/// What happened to a member, beside records.
+#[derive(Debug)]
+pub enum GroupEvent {
+    /// Partitions to take over, to be answered by `assign`, also where there are none.
+    Assigned(Vec<TopicPartition>),
+    /// Partitions to hand over, to be answered by `unassign`. Where `lost`, they belong to somebody else already.
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        lost: bool,
+    },
+    /// The consumer was not called for longer than `max_poll_interval`: the group goes on without this member.
+    Stalled,
+    Failed(ClientError),
 }
 
 /// What a poll brought.
 #[derive(Debug)]
 pub enum ConsumerEvent {
     Record(Record),
-    /// Partitions to take over, to be answered by `assign`.
+    /// Partitions to take over, to be answered by `assign_shared`.
     Assigned(Vec<TopicPartition>),
     /// Partitions to hand over, to be answered by `unassign`. Where `lost`, they belong to somebody else already.
     Revoked {
@@ -57,19 +55,30 @@ pub enum ConsumerEvent {
     Idle,
 }
 
-enum Rebalance {
-    Assign(Vec<TopicPartition>),
-    Revoke(Vec<TopicPartition>, bool),
-}
-
+/// Where librdkafka leaves what it announces.
 #[derive(Default)]
-struct Context {
-    pending: Mutex<VecDeque<Rebalance>>,
+pub(super) struct Context {
+    log: ClientLog,
+    rebalances: Mutex<VecDeque<GroupEvent>>,
     /// While closing nobody polls for events any more: revocations are answered at once.
     closing: AtomicBool,
 }
 
-impl ClientContext for Context {}
+impl Context {
+    fn next_rebalance(&self) -> Option<GroupEvent> {
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
@@ -80,120 +89,193 @@ impl ConsumerContext for Context {
             return;
         }
         let partitions = partitions_of(list);
-        let rebalance = match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(partitions),
-            _ => Rebalance::Revoke(partitions, consumer.assignment_lost()),
+        let event = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
+            _ => GroupEvent::Revoked { partitions, lost: consumer.assignment_lost() },
         };
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back(rebalance);
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+/// The client, which closes on a thread of its own when its last user is done with it.
+pub(super) struct Member {
+    /// Present until the member is dropped.
+    consumer: Option<QueueingConsumer<Context>>,
+    /// Dropped once the client has ended.
+    closed: Option<mpsc::Sender<()>>,
+}
+
+impl Member {
+    fn consumer(&self) -> &QueueingConsumer<Context> {
+        self.consumer.as_ref().expect("present until the member is dropped")
+    }
+
+    pub(super) fn client(&self) -> &BaseConsumer<Context> {
+        self.consumer().client()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else { return };
+        let closed = self.closed.take();
+        Consumer::context(consumer.client()).closing.store(true, Ordering::Release);
+        // librdkafka closes without a deadline of its own, so it closes on a thread that can be left behind. Where no
+        // thread can be had, the closure and with it the consumer is dropped here.
+        let _ = std::thread::Builder::new().name("consumer-close".to_owned()).spawn(move || {
+            // Rebalances that were handed out but not answered would keep the client from closing.
+            if let Ok(assignment) = consumer.client().assignment() {
+                let _ = release(consumer.client(), &assignment);
+            }
+            drop(consumer);
+            drop(closed);
+        });
     }
 }
 
 /// A member of a consumer group that reads committed records only.
 pub struct GroupConsumer {
-    consumer: Option<BaseConsumer<Context>>,
+    /// Present until the consumer is closed.
+    member: Option<Arc<Member>>,
+    closed: mpsc::Receiver<()>,
+    /// Whether the main queue may hold something; set by librdkafka's threads.
+    signalled: Arc<AtomicBool>,
+    last_poll: Instant,
+    events: VecDeque<GroupEvent>,
     topics: Vec<Arc<str>>,
-    arena: BytesMut,
+    /// Cleared when the partition is released.
+    assigned: HashMap<TopicPartition, Arc<AtomicBool>>,
 }
 
-const ARENA_BYTES: usize = 256 * 1024;
+/// How often the main queue is polled without a signal: that is how librdkafka knows that its owner is alive.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 impl GroupConsumer {
+    /// Joins the group. The consumer must be called at least once a `max_poll_interval`, whether woken or not.
     pub fn join(
         connection: &Connection,
         settings: &GroupSettings,
         topics: &[Arc<str>],
     ) -> Result<GroupConsumer, ClientError> {
-        let mut config = connection.client_config(&[
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "earliest"),
-            ("isolation.level", "read_committed"),
-            ("partition.assignment.strategy", assignor(settings)),
-            // With the default of 1 s a queue that was full for a moment stays empty for the rest of it.
-            ("fetch.queue.backoff.ms", "5"),
-            ("queued.min.messages", "20000"),
-            ("heartbeat.interval.ms", "1000"),
-        ]);
-        config.set("group.id", &settings.group);
-        if let Some(instance) = &settings.instance {
-            config.set("group.instance.id", instance);
-        }
-        config.set("session.timeout.ms", settings.session_timeout.as_millis().to_string());
-        config.set("max.poll.interval.ms", settings.max_poll_interval.as_millis().to_string());
-        config.set("queued.max.messages.kbytes", settings.max_prefetched_bytes.div_ceil(1024).to_string());
-        let consumer: BaseConsumer<Context> = config
-            .create_with_context(Context::default())
-            .map_err(|error| ClientError::Settings { reason: error.to_string() })?;
+        let mut client: BaseConsumer<Context> =
+            Connection::create_with(&settings.client_config(connection), Context::default())?;
+        // Set at first: what came before the callback gives no signal.
+        let signalled = Arc::new(AtomicBool::new(true));
+        let (signal, wake) = (Arc::clone(&signalled), Arc::clone(&settings.wake));
+        client.set_nonempty_callback(move || {
+            signal.store(true, Ordering::Release);
+            wake.notify_one();
+        });
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        consumer.subscribe(&names).map_err(|error| ClientError::operation("subscription", &error))?;
-        Ok(GroupConsumer { consumer: Some(consumer), topics: topics.to_vec(), arena: BytesMut::new() })
-    }
-
-    fn client(&self) -> &BaseConsumer<Context> {
-        self.consumer.as_ref().expect("the client is taken only by close, which takes the consumer")
-    }
-
-    /// The next event, after at most `timeout`.
-    pub fn poll(&mut self, timeout: Duration) -> ConsumerEvent {
-        if let Some(event) = self.pending_rebalance() {
-            return event;
-        }
-        let consumer = self.consumer.as_ref().expect("the client is taken only by close, which takes the consumer");
-        match consumer.poll(timeout) {
-            Some(Ok(message)) => ConsumerEvent::Record(copy(&message, &self.topics, &mut self.arena)),
-            Some(Err(error)) => ConsumerEvent::Failed(ClientError::operation("fetch", &error)),
-            None => self.pending_rebalance().unwrap_or(ConsumerEvent::Idle),
-        }
-    }
-
-    fn pending_rebalance(&self) -> Option<ConsumerEvent> {
-        let context = rdkafka::client::Client::context(self.client().client());
-        let rebalance = context.pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-        Some(match rebalance {
-            Rebalance::Assign(partitions) => ConsumerEvent::Assigned(partitions),
-            Rebalance::Revoke(partitions, lost) => ConsumerEvent::Revoked { partitions, lost },
+        client.subscribe(&names).map_err(|error| ClientError::operation("subscription", &error))?;
+        let (sender, closed) = mpsc::channel();
+        let consumer = QueueingConsumer::new(client, Arc::clone(&settings.wake));
+        Ok(GroupConsumer {
+            member: Some(Arc::new(Member { consumer: Some(consumer), closed: Some(sender) })),
+            closed,
+            signalled,
+            last_poll: Instant::now(),
+            events: VecDeque::new(),
+            topics: topics.to_vec(),
+            assigned: HashMap::new(),
         })
     }
 
-    /// The group's committed offsets; `None` where it has none. Waits while a transaction holds them undecided.
+    fn member(&self) -> &Arc<Member> {
+        self.member.as_ref().expect("present until the consumer is closed")
+    }
+
+    fn client(&self) -> &BaseConsumer<Context> {
+        self.member().client()
+    }
+
+    /// For other threads.
+    pub fn handle(&self) -> GroupHandle {
+        GroupHandle::new(self.member())
+    }
+
+    /// The next event that is there. Never waits, and costs little where there is none.
+    pub fn next_event(&mut self) -> Option<GroupEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let is_signalled = self.signalled.load(Ordering::Relaxed) && self.signalled.swap(false, Ordering::AcqRel);
+        if !is_signalled && self.last_poll.elapsed() < POLL_INTERVAL {
+            return None;
+        }
+        self.last_poll = Instant::now();
+        let consumer = self.member.as_ref().expect("present until the consumer is closed").consumer();
+        loop {
+            let event = match consumer.client().poll(Duration::ZERO) {
+                Some(Ok(message)) => Some(GroupEvent::Failed(stray_record(&message))),
+                Some(Err(error)) => Some(failure(consumer.client(), &error)),
+                // A poll serves one event at a time, of which the log's and rebalances bring nothing here.
+                None => None,
+            };
+            self.events.extend(event);
+            while let Some(rebalance) = Consumer::context(consumer.client()).next_rebalance() {
+                self.events.push_back(rebalance);
+            }
+            if consumer.queued_events() == 0 {
+                return self.events.pop_front();
+            }
+        }
+    }
+
+    /// The next event, after at most `timeout`; records come from the partitions that `assign_shared` took over.
+    pub fn poll(&mut self, timeout: Duration) -> ConsumerEvent {
+        let next = |context: &Context| match context.next_rebalance()? {
+            GroupEvent::Assigned(partitions) => Some(ConsumerEvent::Assigned(partitions)),
+            GroupEvent::Revoked { partitions, lost } => Some(ConsumerEvent::Revoked { partitions, lost }),
+            GroupEvent::Stalled | GroupEvent::Failed(_) => None,
+        };
+        let client = self.client();
+        if let Some(event) = next(Consumer::context(client)) {
+            return event;
+        }
+        match client.poll(timeout) {
+            Some(Ok(message)) => ConsumerEvent::Record(copy(&message, &self.topics)),
+            Some(Err(error)) => ConsumerEvent::Failed(ClientError::operation("fetch", &error)),
+            None => next(Consumer::context(client)).unwrap_or(ConsumerEvent::Idle),
+        }
+    }
+
+    /// As [`GroupHandle::committed`].
     pub fn committed(
         &self,
         partitions: &[TopicPartition],
         deadline: Duration,
     ) -> Result<Vec<(TopicPartition, Option<i64>)>, ClientError> {
-        let started = Instant::now();
-        loop {
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                list.add_partition(&partition.topic, partition.partition);
-            }
-            match self.client().committed_offsets(list, Duration::from_secs(2)) {
-                // An error of a single partition must not be taken for "nothing committed": it would be read again.
-                Ok(list) if list.elements().iter().all(|element| element.error().is_ok()) => {
-                    let offset = |partition: &TopicPartition| {
-                        let found = list.find_partition(&partition.topic, partition.partition)?;
-                        if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
-                    };
-                    return Ok(partitions.iter().map(|partition| (partition.clone(), offset(partition))).collect());
-                }
-                Ok(_) if started.elapsed() > deadline => {
-                    let (operation, waited) = ("reading committed offsets", started.elapsed());
-                    return Err(ClientError::TimedOut { operation, waited });
-                }
-                Ok(_) => tracing::debug!("committed offsets of some partitions are not known yet"),
-                Err(error) if started.elapsed() > deadline => {
-                    return Err(ClientError::operation("reading committed offsets", &error));
-                }
-                Err(error) => tracing::debug!(%error, "committed offsets are not known yet"),
-            }
-        }
+        self.handle().committed(partitions, deadline)
     }
 
-    /// Takes the partitions over, each from its offset, or from the beginning where that is `None`.
-    pub fn assign(&self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), ClientError> {
-        let known = |(partition, offset): &(TopicPartition, Option<i64>)| {
-            let first = || first_offset(self.client(), &partition.topic, partition.partition);
-            (partition.clone(), offset.or_else(first))
+    /// Takes the partitions over, each from its offset, or from the beginning where that is `None`, and returns their
+    /// queues in the same order. A partition without an offset costs a round trip.
+    pub fn assign(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<Vec<PartitionQueue>, ClientError> {
+        let mut queues = Vec::with_capacity(partitions.len());
+        // Before the assignment: from then on no record reaches the main queue, where it would be lost.
+        for (at, _) in partitions {
+            let queue = self.member().consumer().partition_queue(&at.topic, at.partition);
+            let queue = queue.ok_or_else(|| ClientError::Partition {
+                operation: "assignment",
+                topic: at.topic.to_string(),
+                partition: at.partition,
+                reason: "librdkafka has no such partition".to_owned(),
+                kind: ErrorKind::Rebuild,
+            })?;
+            let is_assigned = Arc::new(AtomicBool::new(true));
+            self.assigned.insert(at.clone(), Arc::clone(&is_assigned));
+            queues.push(PartitionQueue::new(at.clone(), queue, is_assigned));
+        }
+        self.assign_shared(partitions)?;
+        Ok(queues)
+    }
+
+    /// Takes the partitions over; their records come by `poll`.
+    pub fn assign_shared(&self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), ClientError> {
+        let known = |(at, offset): &(TopicPartition, Option<i64>)| {
+            let first = || first_offset(self.client(), &at.topic, at.partition);
+            (at.clone(), offset.or_else(first))
         };
         let list = positions_list(&partitions.iter().map(known).collect::<Vec<_>>())?;
         let result = match self.client().rebalance_protocol() {
@@ -203,33 +285,44 @@ impl GroupConsumer {
         result.map_err(|error| ClientError::operation("assignment", &error))
     }
 
-    /// Hands the partitions over.
-    pub fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+    /// Hands the partitions over; without cooperation (range) that is all of them.
+    pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.partition);
+        for at in partitions {
+            list.add_partition(&at.topic, at.partition);
         }
+        let all = !matches!(self.client().rebalance_protocol(), RebalanceProtocol::Cooperative);
+        self.assigned.retain(|at, is_assigned| {
+            let stays = !all && !partitions.contains(at);
+            is_assigned.fetch_and(stays, Ordering::AcqRel);
+            stays
+        });
         release(self.client(), &list).map_err(|error| ClientError::operation("release of partitions", &error))
     }
 
     /// Goes back (or on) to the offsets; records fetched ahead are dropped.
     pub fn seek(&self, partitions: &[(TopicPartition, Option<i64>)], deadline: Duration) -> Result<(), ClientError> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
         let list = positions_list(partitions)?;
         let result = self.client().seek_partitions(list, deadline);
         let list = result.map_err(|error| ClientError::operation("seek", &error))?;
-        for partition in list.elements() {
-            partition.error().map_err(|error| ClientError::topic("seek", partition.topic(), &error))?;
+        for found in list.elements() {
+            let Err(error) = found.error() else { continue };
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) {
+                let (operation, topic, partition) = ("seek", found.topic().to_owned(), found.partition());
+                return Err(ClientError::PartitionTimedOut { operation, topic, partition, waited: deadline });
+            }
+            let at = TopicPartition { topic: found.topic().into(), partition: found.partition() };
+            return Err(ClientError::partition("seek", &at, &error));
         }
         Ok(())
     }
 
-    /// The member's identity and generation of this moment, which fence a transaction's offsets.
+    /// As [`GroupHandle::group_metadata`].
     pub fn group_metadata(&self) -> Result<ConsumerGroupMetadata, ClientError> {
-        self.client().group_metadata().ok_or(ClientError::Operation {
-            operation: "reading the group's metadata",
-            reason: "the consumer is not a member".to_owned(),
-            kind: ErrorKind::Abort,
-        })
+        self.handle().group_metadata()
     }
 
     /// Whether the group has given this member's partitions away.
@@ -237,25 +330,18 @@ impl GroupConsumer {
         self.client().assignment_lost()
     }
 
-    /// Leaves the group (a static member does not) and ends the client, waiting for at most `deadline`.
+    /// Leaves the group (a static member does not) and ends the client, waiting for at most `deadline`. Queues and
+    /// handles that are still held bring nothing from then on.
     pub fn close(mut self, deadline: Duration) {
         self.begin_close(deadline);
     }
 
     fn begin_close(&mut self, deadline: Duration) {
-        let Some(consumer) = self.consumer.take() else { return };
-        rdkafka::client::Client::context(consumer.client()).closing.store(true, Ordering::Release);
-        // librdkafka closes without a deadline of its own, so it closes on a thread that can be left behind.
-        let (done, closed) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("consumer-close".to_owned()).spawn(move || {
-            // Rebalances that were handed out but not answered would keep the client from closing.
-            if let Ok(assignment) = consumer.assignment() {
-                let _ = release(&consumer, &assignment);
-            }
-            drop(consumer);
-            let _ = done.send(());
-        });
-        if thread.is_ok() && closed.recv_timeout(deadline).is_err() {
+        let Some(member) = self.member.take() else { return };
+        Consumer::context(member.client()).closing.store(true, Ordering::Release);
+        drop(member);
+        // Nothing is ever sent: the channel ends with the client.
+        if self.closed.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!(waited_ms = deadline.as_millis(), "a consumer did not close in time and was left behind");
         }
     }
@@ -267,14 +353,28 @@ impl Drop for GroupConsumer {
     }
 }
 
-/// Cooperative hand-over takes two rebalances, and the member that gave partitions up asks for the second. A static
-/// member that is restarted between the two gets its old assignment back and asks for nothing: what it gave up then
-/// belongs to nobody, for good. Static members therefore hand over in one step; they rebalance seldom.
-fn assignor(settings: &GroupSettings) -> &'static str {
-    if settings.instance.is_some() { "range" } else { "cooperative-sticky" }
+/// Each assigned partition has a queue of its own, set up before its assignment.
+fn stray_record(message: &BorrowedMessage<'_>) -> ClientError {
+    ClientError::Partition {
+        operation: "fetch",
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        reason: format!("offset {} came beside the partition's queue", message.offset()),
+        kind: ErrorKind::Rebuild,
+    }
 }
 
-fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), rdkafka::error::KafkaError> {
+fn failure(client: &BaseConsumer<Context>, error: &KafkaError) -> GroupEvent {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
+        return GroupEvent::Stalled;
+    }
+    // The error has only a code; its text went to the context a moment ago.
+    let reason = Consumer::context(client).log.cause();
+    let reason = reason.map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"));
+    GroupEvent::Failed(ClientError::Operation { operation: "fetch", reason, kind: classify(error) })
+}
+
+fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), KafkaError> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
@@ -304,41 +404,21 @@ pub(super) fn offsets_list(offsets: &[(TopicPartition, i64)]) -> Result<TopicPar
     positions_list(&positions)
 }
 
-/// Copies a message out of librdkafka's memory into an arena that many records share.
-pub(super) fn copy(message: &BorrowedMessage<'_>, topics: &[Arc<str>], arena: &mut BytesMut) -> Record {
+/// Copies a message out of librdkafka's memory.
+pub(super) fn copy(message: &BorrowedMessage<'_>, topics: &[Arc<str>]) -> Record {
     let topic = topics.iter().find(|topic| &***topic == message.topic());
+    let mut block = Vec::new();
+    let headers = copy_headers(RawMessage::of(message), &mut block, || {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        tracing::warn!(topic, partition, offset, "a header's name is not UTF-8: it is left out");
+    });
     Record {
         topic: topic.cloned().unwrap_or_else(|| message.topic().into()),
         partition: message.partition(),
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        key: message.key().map(|key| slice(arena, key)),
-        value: message.payload().map(|value| slice(arena, value)),
-        headers: headers(message),
+        key: message.key().map(bytes::Bytes::copy_from_slice),
+        value: message.payload().map(bytes::Bytes::copy_from_slice),
+        headers: Headers::from_block(block.into(), headers),
     }
-}
-
-fn slice(arena: &mut BytesMut, bytes: &[u8]) -> Bytes {
-    if arena.capacity() < bytes.len() {
-        *arena = BytesMut::with_capacity(ARENA_BYTES.max(bytes.len()));
-    }
-    arena.put_slice(bytes);
-    arena.split().freeze()
-}
-
-fn headers(message: &BorrowedMessage<'_>) -> Headers {
-    let Some(headers) = message.headers() else { return Headers::default() };
-    let read = || {
-        let mut builder = Headers::builder();
-        for header in headers.iter() {
-            builder.push(header.key, header.value);
-        }
-        builder.finish()
-    };
-    // rdkafka panics at a header name that is not UTF-8; the record goes on without headers.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        tracing::warn!(topic, partition, offset, "a header's name is not UTF-8: the record is read without headers");
-        Headers::default()
-    })
 }

@@ -15,6 +15,11 @@ impl Headers {
         HeadersBuilder::default()
     }
 
+    /// Headers that were written as `put` writes them.
+    pub(super) fn from_block(block: Bytes, count: usize) -> Headers {
+        Headers { block, count }
+    }
+
     pub fn len(&self) -> usize {
         self.count
     }
@@ -59,11 +64,7 @@ const NULL_VALUE: u32 = u32::MAX;
 
 impl HeadersBuilder {
     pub fn push(&mut self, name: &str, value: Option<&[u8]>) {
-        self.put(name.as_bytes());
-        match value {
-            Some(value) => self.put(value),
-            None => self.block.extend_from_slice(&NULL_VALUE.to_le_bytes()),
-        }
+        put(&mut self.block, name, value);
         self.count += 1;
     }
 
@@ -75,12 +76,26 @@ impl HeadersBuilder {
     pub fn finish(self) -> Headers {
         Headers { block: self.block.into(), count: self.count }
     }
+}
 
-    fn put(&mut self, bytes: &[u8]) {
-        let length = u32::try_from(bytes.len()).expect("a header is smaller than a record, which is below 2 GiB");
-        self.block.extend_from_slice(&length.to_le_bytes());
-        self.block.extend_from_slice(bytes);
+/// Writes one header to the end of a block.
+pub(super) fn put(block: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    put_bytes(block, name.as_bytes());
+    match value {
+        Some(value) => put_bytes(block, value),
+        None => block.extend_from_slice(&NULL_VALUE.to_le_bytes()),
     }
+}
+
+/// The bytes that a header takes in a block.
+pub(super) fn size_in_block(name: &[u8], value: Option<&[u8]>) -> usize {
+    8 + name.len() + value.map_or(0, <[u8]>::len)
+}
+
+fn put_bytes(block: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).expect("a header is smaller than a record, which is below 2 GiB");
+    block.extend_from_slice(&length.to_le_bytes());
+    block.extend_from_slice(bytes);
 }
 
 pub struct HeadersIter<'a> {

@@ -1,10 +1,16 @@
 //! The only room that names librdkafka: connections, records, plain and transactional clients, administration.
 
 mod admin;
+mod client_log;
 mod connection;
 mod error;
 mod group_consumer;
+mod group_handle;
+mod group_settings;
 mod headers;
+mod native;
+mod output_producer;
+mod partition_queue;
 mod publisher;
 mod reader;
 mod record;
@@ -20,9 +26,14 @@ fn close_aside<T: Send + 'static>(consumer: Option<T>) {
 pub use admin::{Admin, NewTopic};
 pub use connection::{Connection, ExistingTopic};
 pub use error::{ClientError, ErrorKind};
-pub use group_consumer::{ConsumerEvent, GroupConsumer, GroupSettings, TopicPartition};
+pub use group_consumer::{ConsumerEvent, GroupConsumer, GroupEvent};
+pub use group_handle::GroupHandle;
+pub use group_settings::{Assignment, GroupProtocol, GroupSettings, TopicPartition};
 pub use headers::{Headers, HeadersBuilder};
+pub use output_producer::{IdempotentProducer, OutputProducer, ProducerSettings};
+pub use partition_queue::PartitionQueue;
 pub use publisher::{Position, Publisher, PublisherSettings};
+pub use rdkafka::consumer::ConsumerGroupMetadata;
 pub use reader::{OffsetsClient, ReadEvent, Reader, Watermarks};
-pub use record::{NewRecord, Record};
+pub use record::{NewRecord, Outgoing, Record};
 pub use transactional_producer::TransactionalProducer;

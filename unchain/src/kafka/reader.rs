@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::connection::DefaultContext;
+use super::client_log::ClientLog;
 use super::group_consumer::copy;
-use super::{ClientError, Connection, Record};
+use super::{ClientError, Connection, Record, TopicPartition};
 
 /// Asks a cluster for the offsets of partitions.
 pub struct OffsetsClient {
-    stable: BaseConsumer<DefaultContext>,
-    latest: BaseConsumer<DefaultContext>,
+    stable: BaseConsumer<ClientLog>,
+    latest: BaseConsumer<ClientLog>,
 }
 
 /// The offsets between which a partition holds records.
@@ -32,10 +31,9 @@ pub struct Watermarks {
 /// Reads some partitions of one topic, committed records only.
 pub struct Reader {
     /// Present until the reader is dropped.
-    consumer: Option<BaseConsumer<DefaultContext>>,
+    consumer: Option<BaseConsumer<ClientLog>>,
     connection: Connection,
     topic: [Arc<str>; 1],
-    arena: BytesMut,
     /// Partitions whose end has not been reached yet.
     behind: BTreeSet<i32>,
 }
@@ -62,7 +60,7 @@ impl Reader {
         topic: &str,
         partitions: &[(i32, Option<i64>)],
     ) -> Result<Reader, ClientError> {
-        let consumer: BaseConsumer<DefaultContext> = Connection::create(&connection.client_config(&[
+        let consumer: BaseConsumer<ClientLog> = Connection::create(&connection.client_config(&[
             // No group is joined; librdkafka wants a name all the same.
             ("group.id", "unchain-reader"),
             ("enable.auto.commit", "false"),
@@ -87,7 +85,6 @@ impl Reader {
             consumer: Some(consumer),
             connection: connection.clone(),
             topic: [topic.into()],
-            arena: BytesMut::new(),
             behind: partitions.iter().map(|(partition, _)| *partition).collect(),
         })
     }
@@ -96,7 +93,7 @@ impl Reader {
     pub fn next(&mut self, timeout: Duration) -> Result<ReadEvent, ClientError> {
         let consumer = self.consumer.as_ref().expect("present until the reader is dropped");
         match consumer.poll(timeout) {
-            Some(Ok(message)) => Ok(ReadEvent::Record(copy(&message, &self.topic, &mut self.arena))),
+            Some(Ok(message)) => Ok(ReadEvent::Record(copy(&message, &self.topic))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 let was_behind = self.behind.remove(&partition);
                 Ok(if was_behind && self.behind.is_empty() { ReadEvent::CaughtUp } else { ReadEvent::Idle })
@@ -154,7 +151,7 @@ impl OffsetsClient {
     }
 
     pub fn watermarks(&self, topic: &str, partition: i32, deadline: Duration) -> Result<Watermarks, ClientError> {
-        let ask = |client: &BaseConsumer<DefaultContext>| {
+        let ask = |client: &BaseConsumer<ClientLog>| {
             let answer = client.fetch_watermarks(topic, partition, deadline);
             answer.map_err(|error| ClientError::topic("reading the offsets", topic, &error))
         };
@@ -162,6 +159,15 @@ impl OffsetsClient {
         let (_, end) = ask(&self.latest)?;
         let (start, stable_end) = ask(&self.stable)?;
         Ok(Watermarks { start, stable_end, end })
+    }
+
+    /// One past the last record of a partition that is decided, as of now.
+    pub fn stable_end(&self, topic: &str, partition: i32, deadline: Duration) -> Result<i64, ClientError> {
+        let (_, end) = self.stable.fetch_watermarks(topic, partition, deadline).map_err(|error| {
+            let at = TopicPartition { topic: topic.into(), partition };
+            ClientError::partition("reading the end", &at, &error)
+        })?;
+        Ok(end)
     }
 }
 

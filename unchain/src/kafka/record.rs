@@ -44,3 +44,30 @@ pub struct NewRecord<'a> {
     pub value: Option<Bytes>,
     pub headers: Headers,
 }
+
+/// A record to be written, borrowed: what a producer copies.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    /// `None` lets the key choose the partition, by murmur2 as Java clients do.
+    pub partition: Option<i32>,
+    /// `None` takes the time of sending.
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a Headers,
+}
+
+impl<'a> From<&'a NewRecord<'_>> for Outgoing<'a> {
+    fn from(record: &'a NewRecord<'_>) -> Outgoing<'a> {
+        Outgoing {
+            topic: record.topic,
+            partition: record.partition,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &record.headers,
+        }
+    }
+}

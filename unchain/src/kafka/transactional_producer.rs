@@ -2,91 +2,77 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::Producer;
 
-use super::error::classify;
 use super::group_consumer::offsets_list;
-use super::publisher::base_record;
-use super::{ClientError, Connection, ErrorKind, NewRecord, TopicPartition};
+use super::output_producer::{Outputs, config};
+use super::{ClientError, Connection, ErrorKind, Outgoing, ProducerSettings, TopicPartition};
 
-struct Context;
-
-impl ClientContext for Context {}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    // A failed delivery puts the transaction into its error state: the commit reports it.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
-
-/// How often the event queue is served while waiting; rdkafka's own flush waits in steps of 100 ms.
-const SERVE_STEP: Duration = Duration::from_millis(1);
-
-/// One producer with one open transaction at a time. Calls block; all but `begin` and `send` are round trips.
+/// One producer with one open transaction at a time. Calls may come from any thread: one may fill a transaction while
+/// another ends the transaction of another producer. They block; all but `begin` and `send` are round trips.
 pub struct TransactionalProducer {
-    producer: BaseProducer<Context>,
+    outputs: Outputs,
     transaction_timeout: Duration,
 }
+
+/// How long one call into librdkafka waits.
+const STEP: Duration = Duration::from_secs(1);
+/// How long a commit waits while records are unacknowledged: one that fails is done with only when its event is served.
+const DELIVERY_STEP: Duration = Duration::from_millis(200);
+/// The same for an abort, where what was queued fails as a rule.
+const PURGE_STEP: Duration = Duration::from_millis(20);
+/// The pause between two tries of a call.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 impl TransactionalProducer {
     /// Registers the transactional id, which fences its previous owner and ends what that left open (KIP-98).
     pub fn connect(
         connection: &Connection,
         transactional_id: &str,
-        transaction_timeout: Duration,
+        settings: impl Into<ProducerSettings>,
     ) -> Result<TransactionalProducer, ClientError> {
-        let mut config = connection.client_config(&[
-            ("enable.idempotence", "true"),
-            ("partitioner", "murmur2_random"),
-            ("compression.type", "lz4"),
-            ("linger.ms", "2"),
-            ("batch.size", "262144"),
-            ("queue.buffering.max.messages", "200000"),
-            ("queue.buffering.max.kbytes", "65536"),
-            // After a transaction its markers are still being written and the next one is told to wait: ask again soon.
-            ("retry.backoff.ms", "5"),
-        ]);
+        let settings = settings.into();
+        let mut config = config(connection, &settings);
         config.set("transactional.id", transactional_id);
-        config.set("transaction.timeout.ms", transaction_timeout.as_millis().to_string());
-        let producer: BaseProducer<Context> =
-            config.create_with_context(Context).map_err(|error| ClientError::Settings { reason: error.to_string() })?;
-        let connected = TransactionalProducer { producer, transaction_timeout };
-        connected.until("initialisation of transactions", |producer, step| producer.init_transactions(step))?;
+        config.set("transaction.timeout.ms", settings.transaction_timeout.as_millis().to_string());
+        let outputs = Outputs::create(&config, &settings)?;
+        let connected = TransactionalProducer { outputs, transaction_timeout: settings.transaction_timeout };
+        connected.until("initialisation of transactions", |outputs| {
+            let result = outputs.client().init_transactions(STEP);
+            result.map_err(|error| ClientError::operation("initialisation of transactions", &error))
+        })?;
         Ok(connected)
     }
 
+    pub(super) fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
     pub fn begin(&self) -> Result<(), ClientError> {
-        let begin = self.producer.begin_transaction();
+        let begin = self.outputs.client().begin_transaction();
         begin.map_err(|error| ClientError::operation("begin of a transaction", &error))
     }
 
-    /// Queues a record into the open transaction; waits while the queue is full.
-    pub fn send(&self, record: &NewRecord<'_>) -> Result<(), ClientError> {
-        let started = Instant::now();
-        let mut pending = base_record(record, ());
-        loop {
-            let Err((error, refused)) = self.producer.send(pending) else { return Ok(()) };
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                // The transaction cannot hold this record: it must not commit without it.
-                let kind = if classify(&error) == ErrorKind::Rebuild { ErrorKind::Rebuild } else { ErrorKind::Abort };
-                let (topic, reason) = (record.topic.to_string(), error.to_string());
-                return Err(ClientError::Topic { operation: "sending", topic, reason, kind });
-            }
-            if started.elapsed() > self.transaction_timeout {
-                return Err(ClientError::Operation {
-                    operation: "sending",
-                    reason: "the producer's queue stayed full for a whole transaction timeout".to_owned(),
-                    kind: ErrorKind::Abort,
-                });
-            }
-            pending = refused;
-            self.producer.poll(SERVE_STEP);
-        }
+    /// Queues a record into the open transaction; waits, while the queue is full, for at most the transaction timeout.
+    pub fn send<'a>(&self, record: impl Into<Outgoing<'a>>) -> Result<(), ClientError> {
+        self.outputs.send(&record.into())
+    }
+
+    /// Records that no broker has acknowledged yet.
+    pub fn unacknowledged(&self) -> usize {
+        self.outputs.unacknowledged()
+    }
+
+    /// Takes in what librdkafka reports: failed deliveries, errors, its log. To be called now and then.
+    pub fn serve(&self) {
+        self.outputs.serve();
+    }
+
+    /// Waits until everything sent is acknowledged, without lingering.
+    pub fn flush(&self) -> Result<(), ClientError> {
+        self.outputs.flush()
     }
 
     /// Adds the next offsets to be read to the open transaction, fenced by the group's generation (KIP-447).
@@ -95,61 +81,59 @@ impl TransactionalProducer {
         next_offsets: &[(TopicPartition, i64)],
         group: &ConsumerGroupMetadata,
     ) -> Result<(), ClientError> {
+        let operation = "adding offsets to a transaction";
         let list = offsets_list(next_offsets)?;
-        self.until("adding offsets to a transaction", |producer, _| {
+        self.until(operation, |outputs| {
             // For this call alone a time-out means an abort, not a call to be repeated.
-            producer.send_offsets_to_transaction(&list, group, self.transaction_timeout)
+            let result = outputs.client().send_offsets_to_transaction(&list, group, self.transaction_timeout);
+            result.map_err(|error| ClientError::operation(operation, &error))
         })
     }
 
-    /// Waits until everything sent is acknowledged, then commits.
+    /// Waits until everything sent is acknowledged, then commits. A record whose delivery failed makes it fail.
     pub fn commit(&self) -> Result<(), ClientError> {
-        self.drain_deliveries()?;
-        self.until("commit of a transaction", |producer, step| producer.commit_transaction(step))
+        self.until("commit of a transaction", |outputs| {
+            let result = outputs.native().commit_transaction(step(outputs, DELIVERY_STEP));
+            result.map_err(|error| ClientError::transaction("commit of a transaction", &error))
+        })
     }
 
     /// Aborts the open transaction; what was queued is dropped.
     pub fn abort(&self) -> Result<(), ClientError> {
-        self.until("abort of a transaction", |producer, step| {
-            producer.poll(Duration::ZERO);
-            producer.abort_transaction(step)
-        })
-    }
-
-    /// Undelivered records fail by themselves at the transaction timeout, so this ends.
-    fn drain_deliveries(&self) -> Result<(), ClientError> {
-        let started = Instant::now();
-        while self.producer.in_flight_count() > 0 {
-            if started.elapsed() > self.transaction_timeout * 2 {
-                let (operation, kind) = ("delivery of a transaction's records", ErrorKind::Abort);
-                let reason = format!("records unacknowledged after {} ms", started.elapsed().as_millis());
-                return Err(ClientError::Operation { operation, reason, kind });
-            }
-            self.producer.poll(SERVE_STEP);
-        }
-        Ok(())
+        let aborted = self.until("abort of a transaction", |outputs| {
+            let result: Result<(), KafkaError> = outputs.client().abort_transaction(step(outputs, PURGE_STEP));
+            result.map_err(|error| ClientError::operation("abort of a transaction", &error))
+        });
+        self.outputs.take_failure();
+        aborted
     }
 
     /// Repeats a call while librdkafka says that repeating it goes on where it stopped, for three transaction timeouts.
     fn until(
         &self,
         operation: &'static str,
-        call: impl Fn(&BaseProducer<Context>, Duration) -> Result<(), KafkaError>,
+        call: impl Fn(&Outputs) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let started = Instant::now();
         loop {
-            let Err(error) = call(&self.producer, Duration::from_secs(1)) else { return Ok(()) };
-            if classify(&error) != ErrorKind::Retry {
-                return Err(ClientError::operation(operation, &error));
+            let Err(error) = call(&self.outputs) else { return Ok(()) };
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
             }
             let waited = started.elapsed();
             if waited > self.transaction_timeout * 3 {
-                tracing::warn!(operation, %error, "gave up");
-                let reason = format!("no result within {} ms: {error}", waited.as_millis());
+                let cause = self.outputs.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                let reason = format!("no result within {} ms: {error}{cause}", waited.as_millis());
+                tracing::warn!(operation, reason, "gave up");
                 return Err(ClientError::Operation { operation, reason, kind: ErrorKind::Rebuild });
             }
-            // Serving events is also the pause between two tries.
-            self.producer.poll(Duration::from_millis(20));
+            self.outputs.serve();
+            self.outputs.client().poll(RETRY_PAUSE);
         }
     }
+}
+
+/// What a call waits for first: deliveries, as long as there are some outstanding.
+fn step(outputs: &Outputs, while_delivering: Duration) -> Duration {
+    if outputs.unacknowledged() > 0 { while_delivering } else { STEP }
 }

@@ -1,0 +1,48 @@
+//! What librdkafka says beside its calls: its log, through `tracing`, and the last cause why no broker answered.
+
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// The context of clients whose events nobody waits for, and a part of the others'.
+#[derive(Debug, Default)]
+pub(crate) struct ClientLog {
+    cause: Mutex<Option<String>>,
+}
+
+impl ClientLog {
+    /// Why a connection last failed, in librdkafka's words.
+    pub(super) fn cause(&self) -> Option<String> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for ClientLog {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::error!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, "{reason}");
+        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        // "All brokers are down" follows upon what brought them down, and says less.
+        if cause.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *cause = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for ClientLog {}
