@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use unchain::contract::system::FailureClass as LetterClass;
 use unchain::process::window::{Bounds, minutes, seconds};
-use unchain::process::{DeclareError, Entry, Failure, Hopping, Late, Processor, Session, Tumbling, Windows};
+use unchain::process::{DeclareError, Entry, EventTime, Failure, Hopping, Late, Processor, Session, Tumbling, Windows};
 use unchain_testkit::Driver;
 use unchain_testkit::contracts::{Item, Item2, Total};
 
@@ -171,6 +171,19 @@ fn a_handler_may_send_late_records_where_it_likes() {
     assert_eq!(test.failures(), []);
 }
 
+async fn tell_time(item: Item, time: EventTime) -> Item2 {
+    Item2 { key: item.key, number: if let EventTime::At(time_ms) = time { time_ms } else { -1 } }
+}
+
+#[test]
+fn a_handler_may_ask_for_the_event_time() {
+    let mut test = Driver::new(Processor::new("tell").handle(tell_time));
+    test.at(5).send(&item("a", 1)).stamped(-1).send(&item("a", 1));
+    let numbers: Vec<_> = test.outputs::<Item2>().into_iter().map(|item| item.number).collect();
+    assert_eq!(numbers, [5, -1]);
+    assert_eq!(test.stream_time_ms::<Item>(), Some(5));
+}
+
 async fn misplace(item: Item, mut windows: Windows<Total>) -> Result<(), Failure> {
     windows.update(|_, _| Total { key: "other".into(), count: item.number, sum: 0 });
     Ok(())
@@ -222,6 +235,40 @@ proptest! {
         }
         let expected: Vec<_> = expected.into_iter().map(|((key, start), count)| row(&key, start, start + size, count)).collect();
         prop_assert_eq!(rows(&test), expected);
+        prop_assert_eq!(test.dead_letters().len(), late);
+    }
+
+    /// Sessions through the table, with keys that look like each other's rows: as a list of them in memory has it.
+    #[test]
+    fn sessions_are_those_of_a_plain_list(
+        records in proptest::collection::vec((0..3_usize, 0..300_i64), 1..60), gap in 1..40_i64, grace in 0..60_i64,
+    ) {
+        let kind = Session::of(seconds(gap.unsigned_abs()), merge).grace(seconds(grace.unsigned_abs()));
+        let processor = Processor::new("count").handle(count).window::<Total>(kind.retention(minutes(60)));
+        let mut test = Driver::new(processor);
+        let (mut sessions, mut late, mut newest) = (Vec::<(String, i64, i64, i64)>::new(), 0, i64::MIN);
+        for (key, second) in records {
+            let key = ["a", "a|1", "b"][key];
+            send(&mut test, &[(key, second)]);
+            let is_open = |end: i64| end + gap + grace >= newest;
+            let (joined, others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|(other, start, end, _)| {
+                other == key && is_open(*end) && start - gap <= second && second <= end + gap
+            });
+            sessions = others;
+            if joined.is_empty() && !is_open(second) {
+                late += 1;
+            } else {
+                let start = joined.iter().map(|session| session.1).fold(second, i64::min);
+                let end = joined.iter().map(|session| session.2).fold(second, i64::max);
+                let count = joined.iter().map(|session| session.3).sum::<i64>() + 1;
+                sessions.push(row(key, start, end, count));
+            }
+            newest = newest.max(second);
+        }
+        sessions.sort_by_key(|(key, start, end, _)| (key.clone(), *end, *start));
+        let mut found = rows(&test);
+        found.sort_by_key(|(key, start, end, _)| (key.clone(), *end, *start));
+        prop_assert_eq!(found, sessions);
         prop_assert_eq!(test.dead_letters().len(), late);
     }
 }

@@ -27,6 +27,10 @@ impl Failure {
         Failure::Reject { reason: reason.to_string() }
     }
 
+    pub fn late(reason: impl Display) -> Failure {
+        Failure::Late { reason: reason.to_string() }
+    }
+
     pub fn retry(reason: impl Display) -> Failure {
         Failure::Retry { reason: reason.to_string() }
     }

@@ -27,4 +27,4 @@ pub use handler::{AnyHandler, Deferred, Handler, Input, Started};
 pub use outputs::{Either, IntoOutputs, Outputs, Tombstone};
 pub use processor::Processor;
 pub use state::State;
-pub use window::{Hopping, Late, Session, Tumbling, Window, Windows};
+pub use window::{EventTime, Hopping, Late, Session, Tumbling, Window, Windows};

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::timing::millis;
 use super::{MAX_TIME_MS, format_time};
+use crate::process::{Context, Declaration, Extract, Failure};
 
 /// What a record's event time is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub enum EventTime {
     Missing { time_ms: i64 },
     /// Further ahead of the wall clock than is believed.
     Ahead { time_ms: i64, now_ms: i64 },
+}
+
+impl Extract for EventTime {
+    fn declare(_: &mut Declaration) {}
+
+    fn extract(context: &mut Context<'_>) -> Result<Self, Failure> {
+        Ok(context.event_time())
+    }
 }
 
 impl fmt::Display for EventTime {

@@ -1,9 +1,13 @@
 //! Windows by event time: tumbling, hopping and session windows over a table, one row a key and window.
 //!
 //! Event time is the record's timestamp, or a field of its value (`Processor::event_time`); stream time is the largest
-//! event time that a partition has had. A window is open until stream time has passed its end and its grace. Windows that
-//! slide with each record, as Kafka Streams has them beside these, are left out: hopping windows answer the same questions
-//! with a bounded number of rows.
+//! event time of the records that its partition has completed. A window is open until stream time has passed its end and
+//! its grace (the rules of Kafka Streams). What is late is decided when a record's call begins: where handlers complete at
+//! once that is by the order of offsets alone, and a redelivered record is judged as before; where they wait, records of
+//! other keys may have been completed in between, and the grace is to be longer than handlers wait.
+//!
+//! Windows that slide with each record, as Kafka Streams has them beside these, are left out: hopping windows answer the
+//! same questions with a bounded number of rows.
 
 mod event_time;
 mod key;

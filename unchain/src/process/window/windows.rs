@@ -36,7 +36,7 @@ pub struct Late {
 
 impl From<Late> for Failure {
     fn from(late: Late) -> Failure {
-        Failure::Late { reason: late.to_string() }
+        Failure::late(late)
     }
 }
 
