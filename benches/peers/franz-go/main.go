@@ -20,6 +20,8 @@ const (
 	fetchBytes    = 1 << 20
 	batchBytes    = 256 << 10
 	bufferRecords = 200_000
+	// As Kafka Streams has it: so long readers wait for what a killed process left open.
+	transactionTimeout = 10 * time.Second
 )
 
 func text(name, otherwise string) string {
@@ -111,7 +113,7 @@ func exactlyOnce(j *job, opts []kgo.Opt, group string) {
 	ctx := context.Background()
 	interval := time.Duration(number("COMMIT_MS", eosInterval.Milliseconds())) * time.Millisecond
 	instance := text("INSTANCE", strconv.Itoa(os.Getpid()))
-	opts = append(opts, kgo.TransactionalID(group+"-"+instance), kgo.RequireStableFetchOffsets())
+	opts = append(opts, kgo.TransactionalID(group+"-"+instance), kgo.TransactionTimeout(transactionTimeout), kgo.RequireStableFetchOffsets())
 	session, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		log.Fatal(err)

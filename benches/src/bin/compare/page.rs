@@ -100,6 +100,10 @@ fn write(page: &mut String, heading: &Heading, results: &Results) -> std::fmt::R
         number(heading.records as f64, 0),
         heading.repetitions
     )?;
+    let (disturbed, watched) = results.disturbed();
+    if disturbed > 0 {
+        writeln!(page, "Other programs disturbed {disturbed} of {watched} runs (more than 0.35 of a core).\n")?;
+    }
     write_targets(page, results)?;
     for (measure, title, columns) in TABLES {
         write_table(page, results, measure, title, columns)?;

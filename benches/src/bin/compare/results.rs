@@ -71,6 +71,13 @@ impl Results {
         self.spread(measure, contestant, figure).map(|spread| spread.median)
     }
 
+    /// Runs in which other programs took more than a third of a core, and all runs that were watched for it.
+    pub fn disturbed(&self) -> (usize, usize) {
+        const DISTURBANCE: f64 = 0.35;
+        let shares = self.runs.iter().filter_map(|run| run.figures.get("others_cpu_share"));
+        (shares.clone().filter(|share| **share > DISTURBANCE).count(), shares.count())
+    }
+
     pub fn faulty(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(|run| !run.faults.is_empty())
     }
