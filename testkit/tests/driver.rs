@@ -157,6 +157,25 @@ fn what_a_processor_sends_to_itself_arrives_with_its_time() {
     assert_eq!(test.stream_time_ms::<Item2>(), Some(852_076_800_000));
 }
 
+async fn pause(item: Item) -> Item2 {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    item2(&item.key, item.number)
+}
+
+async fn pause_again(item: Item2) -> Count {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    Count { key: item.key, count: item.number }
+}
+
+#[test]
+fn what_a_processor_sends_to_itself_starts_at_the_moment_at_which_it_is_sent() {
+    let mut test = Driver::new(Processor::new("both").handle(pause).handle(pause_again));
+    test.send(&item("a", 1)).advance(Duration::from_millis(2_999));
+    assert_eq!((test.waiting(), test.outputs::<Item2>().len(), test.outputs::<Count>().len()), (1, 1, 0));
+    test.advance(Duration::from_millis(1));
+    assert_eq!((test.waiting(), test.outputs::<Count>().len()), (0, 1));
+}
+
 #[test]
 fn topics_go_by_the_names_that_the_processor_gives_them() {
     let processor = Processor::new("sum").handle(sum).topic_name::<Item>("team.items").topic_name::<Total>("team.sums");

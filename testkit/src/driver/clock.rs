@@ -53,21 +53,25 @@ impl Clock {
         });
     }
 
-    /// Lets time pass, from one moment at which something happens to the next.
-    pub(super) fn advance(&self, time: Duration, drive: &mut Drive, handled: &mut Vec<Handled>) {
+    /// Lets time pass until records are completed, and tells how much of it is left; `None` where all has passed.
+    pub(super) fn advance(&self, time: Duration, drive: &mut Drive, handled: &mut Vec<Handled>) -> Option<Duration> {
         self.runtime.block_on(async {
-            let end = tokio::time::sleep(time);
-            tokio::pin!(end);
+            let end = Instant::now() + time;
             loop {
                 handled.extend(drive.completed());
+                if !handled.is_empty() {
+                    return Some(end - Instant::now());
+                }
                 tokio::select! {
                     biased;
                     () = drive.turn(), if drive.waiting() > 0 => {}
-                    () = &mut end => break,
+                    () = tokio::time::sleep_until(end) => {
+                        settle(drive, handled).await;
+                        return None;
+                    }
                 }
             }
-            settle(drive, handled).await;
-        });
+        })
     }
 }
 

@@ -107,10 +107,13 @@ impl Driver {
 
     /// Lets time pass: retries, timeouts and whatever else handlers wait for happens at its moment, at once.
     pub fn advance(&mut self, time: Duration) -> &mut Driver {
-        let Driver { clock, drive, .. } = self;
-        let mut handled = Vec::new();
-        clock.advance(time, drive, &mut handled);
-        self.take(handled);
+        let mut left = Some(time);
+        while let Some(time) = left {
+            let Driver { clock, drive, .. } = self;
+            let mut handled = Vec::new();
+            left = clock.advance(time, drive, &mut handled);
+            self.take(handled);
+        }
         if let Some(at_ms) = &mut self.at_ms {
             *at_ms = at_ms.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         }
