@@ -44,3 +44,20 @@ impl SchemaRegistry for PresetRegistry {
         Ok(named.map(|(id, topic)| (*id, Arc::from(topic.schema))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use unchain::contract::Contract;
+
+    use super::*;
+    use crate::contracts::{CustomerStats, Order, OrderTotal};
+
+    #[test]
+    fn ids_follow_the_order_and_other_schemas_are_refused() {
+        let registry = PresetRegistry::of(&[Order::TOPIC, OrderTotal::TOPIC]);
+        assert_eq!(registry.register("any-value", OrderTotal::TOPIC.schema), Ok(SchemaId(2)));
+        assert_eq!(registry.schema(SchemaId(1)).as_deref(), Ok(Order::TOPIC.schema));
+        assert_eq!(registry.schema(SchemaId(3)), Err(RegistryError::UnknownId { id: SchemaId(3) }));
+        assert!(registry.check("any-value", CustomerStats::TOPIC.schema).is_err());
+    }
+}
