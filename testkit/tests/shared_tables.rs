@@ -92,3 +92,10 @@ fn a_table_has_one_owner_among_all_processors() {
         assert_eq!(written, Err(expected));
     }
 }
+
+#[test]
+fn each_table_of_the_order_pipeline_has_one_owner() {
+    let all = unchain_processors::processors(&unchain_processors::Config::default());
+    assert_eq!(check_together(&all), Ok(()));
+    assert!(all.iter().any(|processor| !processor.declaration().tables().is_empty()));
+}

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use support::{Count, Fixture, Item, Item2, Total, on_each_broker};
 use unchain::contract::system::FailureClass;
-use unchain::engine::EngineSettings;
+use unchain::engine::{EngineError, EngineSettings};
 use unchain::process::window::{hours, minutes};
-use unchain::process::{Entry, Processor, Row, Tumbling, Windows};
+use unchain::process::{DeclareError, Entry, Processor, Row, Tumbling, Windows};
 
 const KEYS: i64 = 10;
 
@@ -53,6 +53,18 @@ async fn keep(item: Item, mut entry: Entry<Total>) {
 
 async fn read(item: Item2, row: Row<Total>) -> Count {
     Count { key: item.key, count: row.get().map_or(-1, |total| total.sum) }
+}
+
+async fn keep_as_well(item: Item2, mut entry: Entry<Total>) {
+    entry.set(Total { key: item.key, count: 1, sum: item.number });
+}
+
+#[test]
+fn processors_that_both_keep_a_table_do_not_start_together() {
+    let fixture = Fixture::embedded();
+    let processors = [Processor::new("one").handle(keep), Processor::new("other").handle(keep_as_well)];
+    let refused = fixture.try_start(&processors, &EngineSettings::default());
+    assert!(matches!(refused.err(), Some(EngineError::Declare(DeclareError::TwoOwners { .. }))));
 }
 
 on_each_broker!(two_inputs_share_a_table, |fixture: &Fixture| {

@@ -100,6 +100,7 @@ impl Engine {
             processor.check()?;
             check_topics(processor, &policy(registry)?.topics(), &existing)?;
         }
+        crate::process::check_together(processors)?;
         let (stopper, shutdown) = shutdown::channel();
         let (results_sender, results) = mpsc::channel();
         let drain_timeout = settings.drain_timeout;
