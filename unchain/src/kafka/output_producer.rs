@@ -97,7 +97,8 @@ impl OutputProducer {
         self.outputs().send(record)
     }
 
-    /// Records that no broker has acknowledged yet; failed ones count until they are served.
+    /// Records that no broker has acknowledged yet. Reports that were not served yet count as well, so it is 0 only where
+    /// nothing is outstanding.
     pub fn unacknowledged(&self) -> usize {
         self.outputs().unacknowledged()
     }

@@ -60,7 +60,7 @@ impl TransactionalProducer {
         self.outputs.send(&record.into())
     }
 
-    /// Records that no broker has acknowledged yet.
+    /// Records that no broker has acknowledged yet, and reports that were not served yet.
     pub fn unacknowledged(&self) -> usize {
         self.outputs.unacknowledged()
     }
