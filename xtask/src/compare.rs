@@ -74,6 +74,8 @@ pub fn run(compare: &Compare) -> Result<(), Failure> {
     let folder = target.join("compare-kafka");
     let kafka = Cluster::at(&folder);
     let libraries = Libraries::fetch().map_err(|error| error.to_string())?;
+    // What a comparison that was interrupted has left.
+    kafka.stop(false, true).map_err(|error| error.to_string())?;
     let servers = kafka.start(&libraries, 1, 0).map_err(|error| error.to_string())?;
     if let Ok(pid) = fs::read_to_string(folder.join("1.pid")) {
         comparison.arg("--broker-pid").arg(pid.trim());
