@@ -1,0 +1,64 @@
+//! When rows were last changed, by event time, and how many there are: what the expiry of rows goes by.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+/// The times of one row, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RowTime {
+    pub(super) committed_ms: i64,
+    /// Of the newest open write.
+    pub(super) open_ms: i64,
+    /// As the store's index by time has it; `None` where it has no such row.
+    pub(super) stored_ms: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    /// Committed rows that the store's own index does not have; all, where there is no store.
+    pub(super) committed: BTreeSet<(i64, Bytes)>,
+    /// Committed rows, the store's included.
+    pub(super) rows: u64,
+    /// Rows if every open write is committed.
+    pub(super) open_rows: u64,
+    /// No row is older: from here the search for expired rows goes on.
+    pub(super) oldest_ms: i64,
+}
+
+impl Times {
+    pub(super) fn new(rows: u64) -> Times {
+        Times { committed: BTreeSet::new(), rows, open_rows: rows, oldest_ms: i64::MIN }
+    }
+
+    /// Moves a row from one time to another; `None` is no row, or one that the store's index has.
+    pub(super) fn committed(&mut self, key: &Bytes, before_ms: Option<i64>, now_ms: Option<i64>) {
+        if before_ms == now_ms {
+            return;
+        }
+        if let Some(before_ms) = before_ms {
+            self.committed.remove(&(before_ms, key.clone()));
+        }
+        if let Some(now_ms) = now_ms {
+            self.committed.insert((now_ms, key.clone()));
+            self.oldest_ms = self.oldest_ms.min(now_ms);
+        }
+    }
+
+    pub(super) fn count_committed(&mut self, before: bool, now: bool) {
+        self.rows = (self.rows + u64::from(now)).saturating_sub(u64::from(before));
+    }
+
+    pub(super) fn count_open(&mut self, before: bool, now: bool) {
+        self.open_rows = (self.open_rows + u64::from(now)).saturating_sub(u64::from(before));
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        self.open_rows = self.rows;
+    }
+
+    /// The store has all committed rows now, and their times.
+    pub(super) fn all_stored(&mut self) {
+        self.committed.clear();
+    }
+}
