@@ -108,6 +108,7 @@ impl Cluster {
     pub fn group(&self, group: &str, topic: &str) -> Result<GroupWatch, Failure> {
         let watch = GroupWatch {
             client: client(&self.brokers).set("group.id", group).set("isolation.level", "read_committed").create()?,
+            group: group.to_owned(),
             topic: topic.to_owned(),
         };
         let deadline = Instant::now() + BROKER_TIMEOUT;
@@ -137,10 +138,26 @@ fn ends_by(watcher: &BaseConsumer, topic: &str) -> Result<Vec<i64>, Failure> {
 /// Looks at a group's offsets without being a member.
 pub struct GroupWatch {
     client: BaseConsumer,
+    group: String,
     topic: String,
 }
 
 impl GroupWatch {
+    /// Waits until the group has no members: some programs do not leave it, and only its session timeout ends them.
+    pub fn await_empty(&self, patience: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let groups = self.client.fetch_group_list(Some(&self.group), BROKER_TIMEOUT)?;
+            if groups.groups().iter().all(|group| group.members().is_empty()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("group {} still has members after {} s", self.group, patience.as_secs()).into());
+            }
+            pause(Duration::from_millis(100));
+        }
+    }
+
     /// The sum of the group's offsets over the topic's partitions.
     pub fn committed(&self) -> Result<i64, Failure> {
         let mut asked = TopicPartitionList::new();

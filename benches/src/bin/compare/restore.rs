@@ -16,6 +16,7 @@ const FRESH_ORDERS: u64 = 600;
 pub fn restore(bench: &Bench, stage: &Stage<'_>, contestant: &Contestant, records: u64) -> Result<Measured, Failure> {
     crate::orders::fill(stage.cluster, &stage.input, records)?;
     drain(bench, stage, contestant, Load { records, expected: records, limit: None })?;
+    stage.cluster.group(&stage.group, &stage.input)?.await_empty(Duration::from_secs(90))?;
     let changelog_records = stage.changelog_records()?;
     let mut feed = Feed::fast(stage.cluster, &stage.input)?;
     for index in records..records + FRESH_ORDERS {
