@@ -180,6 +180,40 @@ fn client_uses(file: &Source) -> Vec<String> {
     uses.map(|(line, _)| format!("{}:{line}: names `rdkafka` outside unchain/src/kafka/", file.path)).collect()
 }
 
+/// The one file that calls C by itself.
+const UNSAFE_FILE: &str = "unchain/src/kafka/native.rs";
+
+#[test]
+fn one_audited_file_only_is_unsafe() {
+    let files = rust_files();
+    let findings: Vec<String> = files.iter().flat_map(unsafe_uses).collect();
+    expect_none(&findings, "What needs unsafe code belongs into unchain/src/kafka/native.rs, behind safe types.");
+    let audited = files.iter().find(|file| file.path == UNSAFE_FILE).expect("the audited file is there");
+    let unexplained = unexplained_unsafe(audited);
+    expect_none(&unexplained, "Say in a comment that begins with SAFETY why this is sound.");
+}
+
+fn unsafe_uses(file: &Source) -> Vec<String> {
+    if file.path == UNSAFE_FILE {
+        return vec![];
+    }
+    let code = product_code(&file.text);
+    let uses = ["unsafe", "unsafe_code"].into_iter().flat_map(|word| mentions(&code, word));
+    uses.map(|(line, _)| format!("{}:{line}: unsafe outside {UNSAFE_FILE}", file.path)).collect()
+}
+
+/// Lines that open an unsafe block or impl without a SAFETY comment right above it.
+fn unexplained_unsafe(file: &Source) -> Vec<String> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let opens = |line: &str| line.contains("unsafe {") || line.contains("unsafe impl");
+    let is_explained = |at: usize| {
+        let comment = lines[..at].iter().rev().map(|line| line.trim()).take_while(|line| line.starts_with("//"));
+        comment.into_iter().any(|line| line.starts_with("// SAFETY: "))
+    };
+    let findings = lines.iter().enumerate().filter(|(at, line)| opens(line) && !is_explained(*at));
+    findings.map(|(at, _)| format!("{}:{}: unsafe without a SAFETY comment", file.path, at + 1)).collect()
+}
+
 #[test]
 fn no_file_is_too_long_to_read() {
     let findings: Vec<String> = rust_files()
@@ -227,6 +261,18 @@ mod scanners {
 
     fn upward(path: &str, text: &str) -> usize {
         upward_uses(&file(path, text), &["low".into(), "mid".into(), "high".into()]).len()
+    }
+
+    #[test]
+    fn unsafe_code_is_seen_where_it_may_not_be_and_where_nobody_says_why() {
+        assert_eq!(unsafe_uses(&file("a.rs", "// unsafe\nfn f() { unsafe { g() } }")).len(), 1);
+        assert_eq!(unsafe_uses(&file("a.rs", "#![allow(unsafe_code)]")).len(), 1);
+        assert_eq!(unsafe_uses(&file(UNSAFE_FILE, "fn f() { unsafe { g() } }")).len(), 0);
+        assert_eq!(unexplained_unsafe(&file(UNSAFE_FILE, "// Fast.\nunsafe { g() }")).len(), 1);
+        assert_eq!(
+            unexplained_unsafe(&file(UNSAFE_FILE, "// SAFETY: g is\n// fine.\nlet a = unsafe { g() };")).len(),
+            0
+        );
     }
 
     #[test]

@@ -21,7 +21,9 @@ fn at(partition: i32) -> TopicPartition {
 }
 
 fn create_topic(connection: &Connection, partitions: i32, configs: &[(&str, &str)]) {
-    let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    // The records' times lie in 1970: without this they are retention's to delete.
+    let configs = configs.iter().chain(&[("retention.ms", "-1")]);
+    let configs = configs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let topic = NewTopic { name: TOPIC.to_owned(), partitions, configs };
     assert_eq!(Admin::new(connection, DEADLINE).unwrap().create_topics(&[topic]).unwrap(), [TOPIC]);
 }

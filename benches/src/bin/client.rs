@@ -38,6 +38,9 @@ struct Args {
     headers: usize,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// One of librdkafka's settings for our consumer, as NAME=VALUE; to be given several times.
+    #[arg(long)]
+    property: Vec<String>,
 }
 
 /// One run: seconds by the clock and of this process's CPU.
@@ -46,7 +49,23 @@ struct Run {
     cpu: f64,
 }
 
-type Contender = (&'static str, fn(&Args) -> Result<(), Failure>);
+/// Begun when a contender has its client and is about to work.
+struct Stopwatch {
+    started: Instant,
+    cpu: f64,
+}
+
+impl Stopwatch {
+    fn start() -> Result<Stopwatch, Failure> {
+        Ok(Stopwatch { started: Instant::now(), cpu: cpu_seconds()? })
+    }
+
+    fn stop(&self) -> Result<Run, Failure> {
+        Ok(Run { elapsed: self.started.elapsed().as_secs_f64(), cpu: cpu_seconds()? - self.cpu })
+    }
+}
+
+type Contender = (&'static str, fn(&Args) -> Result<Run, Failure>);
 
 const CONTENDERS: [Contender; 4] = [
     ("produce, rdkafka", produce_by_rdkafka),
@@ -64,9 +83,7 @@ fn main() -> Result<(), Failure> {
             if name.starts_with("produce") {
                 recreate_topic(&admin)?;
             }
-            let (started, cpu) = (Instant::now(), cpu_seconds()?);
-            contender(&args)?;
-            runs.push(Run { elapsed: started.elapsed().as_secs_f64(), cpu: cpu_seconds()? - cpu });
+            runs.push(contender(&args)?);
         }
     }
     admin.delete_topics(&[TOPIC])?;
@@ -115,7 +132,7 @@ fn value(args: &Args) -> Vec<u8> {
     (0..args.record_bytes).map(|index| (index * 31 % 251) as u8).collect()
 }
 
-fn produce_by_rdkafka(args: &Args) -> Result<(), Failure> {
+fn produce_by_rdkafka(args: &Args) -> Result<Run, Failure> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &args.bootstrap_servers);
     for (name, value) in [
@@ -132,10 +149,10 @@ fn produce_by_rdkafka(args: &Args) -> Result<(), Failure> {
         config.set(name, value);
     }
     let producer: BaseProducer = config.create()?;
-    let value = value(args);
+    let (value, stopwatch) = (value(args), Stopwatch::start()?);
     for number in 0..args.records {
         let key = number.to_string();
-        let mut record = BaseRecord::to(TOPIC).key(&key).payload(&value).timestamp(1);
+        let mut record = BaseRecord::to(TOPIC).key(&key).payload(&value);
         if args.headers > 0 {
             let header = |all: OwnedHeaders, _| all.insert(Header { key: "name", value: Some("value") });
             record = record.headers((0..args.headers).fold(OwnedHeaders::new_with_capacity(args.headers), header));
@@ -148,29 +165,31 @@ fn produce_by_rdkafka(args: &Args) -> Result<(), Failure> {
             record = refused;
         }
     }
-    Ok(producer.flush(PATIENCE)?)
+    producer.flush(PATIENCE)?;
+    stopwatch.stop()
 }
 
-fn produce_by_ours(args: &Args) -> Result<(), Failure> {
+fn produce_by_ours(args: &Args) -> Result<Run, Failure> {
     let connection = Connection::new(&args.bootstrap_servers);
     let settings = ProducerSettings { transaction_timeout: PATIENCE, ..ProducerSettings::default() };
     let producer = OutputProducer::idempotent(&connection, &settings)?;
     let (value, mut headers) = (value(args), Headers::builder());
     (0..args.headers).for_each(|_| headers.push("name", Some(b"value")));
-    let headers = headers.finish();
+    let (headers, stopwatch) = (headers.finish(), Stopwatch::start()?);
     for number in 0..args.records {
         let key = number.to_string();
         let (key, value) = (Some(key.as_bytes()), Some(&*value));
         producer.send(&Outgoing {
             topic: TOPIC,
             partition: None,
-            timestamp_ms: Some(1),
+            timestamp_ms: None,
             key,
             value,
             headers: &headers,
         })?;
     }
-    Ok(producer.commit()?)
+    producer.commit()?;
+    stopwatch.stop()
 }
 
 /// A group that no earlier run used.
@@ -179,7 +198,7 @@ fn group() -> String {
 }
 
 /// rdkafka's poll, each record copied as the engine needs it: key, value and headers owned.
-fn consume_by_rdkafka(args: &Args) -> Result<(), Failure> {
+fn consume_by_rdkafka(args: &Args) -> Result<Run, Failure> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &args.bootstrap_servers).set("group.id", group());
     config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
@@ -190,6 +209,7 @@ fn consume_by_rdkafka(args: &Args) -> Result<(), Failure> {
     for partition in 0..PARTITIONS {
         list.add_partition_offset(TOPIC, partition, Offset::Offset(0))?;
     }
+    let stopwatch = Stopwatch::start()?;
     consumer.assign(&list)?;
     let (mut count, mut bytes) = (0, 0);
     let topic: Arc<str> = TOPIC.into();
@@ -204,22 +224,18 @@ fn consume_by_rdkafka(args: &Args) -> Result<(), Failure> {
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-            key: message.key().map(bytes_of),
-            value: message.payload().map(bytes_of),
+            key: message.key().map(|key| key.to_vec().into()),
+            value: message.payload().map(|value| value.to_vec().into()),
             headers: headers.finish(),
         };
         count += 1;
         bytes += std::hint::black_box(record).size_bytes();
     }
     std::hint::black_box(bytes);
-    Ok(())
+    stopwatch.stop()
 }
 
-fn bytes_of(bytes: &[u8]) -> bytes::Bytes {
-    bytes::Bytes::copy_from_slice(bytes)
-}
-
-fn consume_by_ours(args: &Args) -> Result<(), Failure> {
+fn consume_by_ours(args: &Args) -> Result<Run, Failure> {
     let wake = Arc::new(Notify::new());
     let settings = GroupSettings {
         group: group(),
@@ -232,11 +248,19 @@ fn consume_by_ours(args: &Args) -> Result<(), Failure> {
         wake: Arc::clone(&wake),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut consumer = GroupConsumer::join(&Connection::new(&args.bootstrap_servers), &settings, &[TOPIC.into()])?;
+    let mut connection = Connection::new(&args.bootstrap_servers);
+    for property in &args.property {
+        let (name, value) = property.split_once('=').ok_or("a property is NAME=VALUE")?;
+        connection = connection.with_property(name, value)?;
+    }
+    let mut consumer = GroupConsumer::join(&connection, &settings, &[TOPIC.into()])?;
     let (mut count, mut bytes, mut queues, mut records) = (0, 0, Vec::new(), Vec::new());
+    let mut stopwatch = Stopwatch::start()?;
     while count < args.records {
         if let Some(GroupEvent::Assigned(partitions)) = consumer.next_event() {
             let positions: Vec<_> = partitions.into_iter().map(|at| (at, Some(0))).collect();
+            // Joining a group is not what is compared.
+            stopwatch = Stopwatch::start()?;
             queues = consumer.assign(&positions)?;
         }
         let before = count;
@@ -249,6 +273,7 @@ fn consume_by_ours(args: &Args) -> Result<(), Failure> {
         }
     }
     std::hint::black_box(bytes);
+    let run = stopwatch.stop();
     consumer.close(PATIENCE);
-    Ok(())
+    run
 }

@@ -62,9 +62,9 @@ impl<C: ConsumerContext + 'static> QueueingConsumer<C> {
     /// fetched by then stays in the main queue.
     pub(super) fn partition_queue(&self, topic: &str, partition: i32) -> Option<BatchQueue> {
         let name = CString::new(topic).ok()?;
+        let client = self.client.client().native_ptr();
         // SAFETY: the client is alive and the name a C string; a returned queue is ours to destroy.
-        let queue =
-            unsafe { c::rd_kafka_queue_get_partition(self.client.client().native_ptr(), name.as_ptr(), partition) };
+        let queue = unsafe { c::rd_kafka_queue_get_partition(client, name.as_ptr(), partition) };
         let queue = Queue(NonNull::new(queue)?);
         // SAFETY: the queue is alive. Forwarding to nothing marks it as the application's own, which every later start
         // of the partition respects (rd_kafka_toppar_op_fetch_start). The callback's argument outlives the client.
