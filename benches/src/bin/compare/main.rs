@@ -26,8 +26,9 @@ use clap::Parser;
 
 use cluster::Cluster;
 use contestant::Contestant;
-use measures::{FRANZ, Inputs, MEASURES, Measure, OURS, RAW, RAW_TWO, STREAMS, Sizes};
+use measures::{FRANZ, Inputs, Kind, MEASURES, Measure, OURS, RAW, RAW_TWO, STREAMS, Sizes};
 use results::{Results, Run};
+use stage::Task;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -121,9 +122,17 @@ fn main() -> Result<(), Failure> {
         Bench { cluster, folder: arguments.folder.clone(), broker_pid: arguments.broker_pid, runs: Cell::new(0) };
     let mut results = Results { runs: Vec::new(), skipped: arguments.skipped.clone() };
     let mut inputs = Inputs::default();
+    // A broker that has just started is slow for its first million records: those count for nobody.
+    let warm_up = program(RAW, &arguments.raw, vec![("THREADS", "1".to_owned())]);
+    measures::run(&bench, Kind::Drain(Task::J1), &warm_up, &sizes, &mut inputs)?;
     for repetition in 1..=arguments.repetitions {
         for measure in chosen.iter().filter(|measure| repetition == 1 || !measure.once) {
-            for contestant in contestants.iter().filter(|known| measure.contestants.contains(&known.name)) {
+            let mut taking_part: Vec<&Contestant> =
+                contestants.iter().filter(|known| measure.contestants.contains(&known.name)).collect();
+            // Each is first at some time, and last.
+            let turn = (repetition - 1) % taking_part.len().max(1);
+            taking_part.rotate_left(turn);
+            for contestant in taking_part {
                 let run = one_run(&bench, measure, contestant, repetition, &sizes, &mut inputs);
                 results.runs.push(run);
                 // Kept after every run: an interrupted comparison has its figures still.
@@ -187,9 +196,12 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Measure>, Failure> {
     Ok(MEASURES.iter().filter(is_chosen).collect())
 }
 
+fn program(name: &'static str, path: &Path, environment: Vec<(&'static str, String)>) -> Contestant {
+    Contestant { name, command: vec![path.to_string_lossy().into_owned()], environment }
+}
+
 fn contestants(arguments: &Arguments) -> Vec<Contestant> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let program = |name, path: &Path, environment| Contestant { name, command: vec![text(path)], environment };
     let mut all = vec![
         program(OURS, &arguments.rig, vec![("WORKERS", "2".to_owned())]),
         program(RAW_TWO, &arguments.raw, vec![("THREADS", "2".to_owned())]),
