@@ -58,7 +58,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn io(operation: &'static str, dir: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    pub(in crate::table) fn io(operation: &'static str, dir: &Path) -> impl FnOnce(io::Error) -> StoreError {
         let dir = dir.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull { dir },

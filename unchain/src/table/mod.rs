@@ -3,17 +3,22 @@
 mod error;
 mod expire;
 mod lookup;
+mod murmur2;
 mod options;
 mod partition;
+mod reader;
 mod rows;
 mod store;
 mod table;
 #[cfg(test)]
 mod tests;
 mod times;
+mod view;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use lookup::{AnyLookup, FeedLookup, LookupTable};
 pub use options::{StoreSettings, TableOptions};
 pub use partition::{Change, PartitionTables};
+pub use reader::{QueryError, TableReader};
 pub use store::{MAX_KEY_BYTES, Stores};
+pub use view::TableView;

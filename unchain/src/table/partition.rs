@@ -158,7 +158,14 @@ impl PartitionTables {
             None => return Ok(start),
             Some(offset) => {
                 let (topic, partition) = (self.topics[table].name, self.tables[table].partition());
-                tracing::warn!(topic, partition, offset, start, end, "the store is not of this changelog: it is rebuilt");
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset,
+                    start,
+                    end,
+                    "the store is not of this changelog: it is rebuilt"
+                );
             }
         }
         let old = &self.tables[table];
@@ -176,11 +183,8 @@ impl PartitionTables {
 
     /// Takes one record of a table's changelog, in their order. The record's timestamp is the event time of the change.
     pub fn restore(&mut self, table: usize, key: &[u8], value: Option<&[u8]>, timestamp_ms: i64) {
-        let restored = self.tables[table].restore(
-            Bytes::copy_from_slice(key),
-            value.map(Bytes::copy_from_slice),
-            timestamp_ms,
-        );
+        let restored =
+            self.tables[table].restore(Bytes::copy_from_slice(key), value.map(Bytes::copy_from_slice), timestamp_ms);
         if timestamp_ms >= 0 {
             self.commit_stream_time(timestamp_ms);
         }

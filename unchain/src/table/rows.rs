@@ -138,7 +138,7 @@ impl Rows {
         if let Some(times) = &mut self.times {
             let before = slot.value(View::Open).is_some_and(Option::is_some);
             times.count_open(before, value.is_some());
-            slot.time.get_or_insert_default().open_ms = event_time_ms;
+            slot.time.get_or_insert_default().open_ms.push_back(event_time_ms);
         }
         slot.pending += 1;
         slot.open = value;
@@ -162,7 +162,7 @@ impl Rows {
                 times.count_open(before, value.is_some());
             }
             let in_index = before && (slot.dirty || !self.stored);
-            let written_ms = event_time_ms.unwrap_or(time.open_ms);
+            let written_ms = time.open_ms.pop_front().or(event_time_ms).unwrap_or(time.committed_ms);
             times.committed(&slot.key, in_index.then_some(time.committed_ms), value.is_some().then_some(written_ms));
             times.count_committed(before, value.is_some());
             time.committed_ms = written_ms;
@@ -191,6 +191,9 @@ impl Rows {
             }
             slot.pending = 0;
             slot.open = None;
+            if let Some(time) = &mut slot.time {
+                time.open_ms.clear();
+            }
             match slot.committed {
                 None => self.remove(place),
                 Some(None) if !self.stored => self.remove(place),

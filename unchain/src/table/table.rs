@@ -80,10 +80,9 @@ impl Table {
 
     /// The row as its owner sees it. What the store was asked for is remembered.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match self.rows().get(key, View::Open) {
-            Some(known) => Ok(known),
-            None => self.load(key),
-        }
+        // A statement of its own, so that the lock is free again when the store is asked.
+        let known = self.rows().get(key, View::Open);
+        known.map_or_else(|| self.load(key), Ok)
     }
 
     /// The committed row, for any thread. Between the two looks the owner may commit; either answer was right then.
@@ -124,8 +123,12 @@ impl Table {
     /// Takes a record of the changelog.
     pub(super) fn restore(&self, key: Bytes, value: Option<Bytes>, event_time_ms: i64) -> Result<(), StoreError> {
         if key.len() > MAX_KEY_BYTES {
-            tracing::error!(topic = self.topic.name, partition = self.partition, bytes = key.len(),
-                "a row was left out: its key is too long for a table");
+            tracing::error!(
+                topic = self.topic.name,
+                partition = self.partition,
+                bytes = key.len(),
+                "a row was left out: its key is too long for a table"
+            );
             return Ok(());
         }
         self.load_before_change(&key)?;
@@ -172,8 +175,8 @@ impl Table {
         };
         let time = self.options.expire_rows().then(|| RowTime {
             committed_ms: time_ms.unwrap_or_default(),
-            open_ms: time_ms.unwrap_or_default(),
             stored_ms: time_ms,
+            ..RowTime::default()
         });
         let max_clean_bytes = self.stores.share(self.stores.settings().max_cached_bytes);
         self.rows().remember(Bytes::copy_from_slice(key), value.clone(), time, max_clean_bytes);

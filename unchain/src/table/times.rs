@@ -1,15 +1,15 @@
 //! When rows were last changed, by event time, and how many there are: what the expiry of rows goes by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 /// The times of one row, in milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct RowTime {
     pub(super) committed_ms: i64,
-    /// Of the newest open write.
-    pub(super) open_ms: i64,
+    /// Of the writes that are not committed, in their order.
+    pub(super) open_ms: VecDeque<i64>,
     /// As the store's index by time has it; `None` where it has no such row.
     pub(super) stored_ms: Option<i64>,
 }

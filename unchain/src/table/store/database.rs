@@ -51,10 +51,6 @@ impl Database {
         Ok(Database { dir: dir.to_owned(), database, tree_options, state: AtomicU8::new(SOUND), _lock: lock })
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     pub(super) fn is_sound(&self) -> bool {
         self.state.load(Ordering::Acquire) == SOUND
     }

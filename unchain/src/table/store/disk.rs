@@ -3,7 +3,6 @@
 //! All of it is one tree of the store, so that whatever a crash leaves is the table as some batch left it.
 
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,10 +40,6 @@ pub(crate) struct StoredRow {
 impl DiskTable {
     pub(super) fn new(database: Arc<Database>, tree: Keyspace, timed: bool) -> DiskTable {
         DiskTable { database, tree, timed }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        self.database.dir()
     }
 
     pub(crate) fn mark(&self) -> Result<Option<Mark>, StoreError> {
@@ -116,6 +111,10 @@ impl DiskTable {
     /// Writes a batch: all of it, or nothing.
     pub(crate) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         batch.commit().map_err(|error| self.database.failed("writing rows", error))
+    }
+
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        self.tree.is_empty().map_err(|error| self.database.failed("reading a table", error))
     }
 
     /// The same table without rows: another tree, so that nothing that is still being written can come back.

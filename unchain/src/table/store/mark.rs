@@ -60,7 +60,8 @@ mod tests {
             rows: 7,
             topic: "spend".to_owned(),
         };
-        let bytes = b"\x01\x01\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\x07spend";
+        let bytes =
+            b"\x01\x01\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\x07spend";
         assert_eq!(mark.encode(), bytes);
         assert_eq!(Mark::decode(bytes), Some(mark));
     }

@@ -139,7 +139,7 @@ impl Stores {
         let database = disk.open(self)?;
         let tree = DiskTable::new(Arc::clone(&database), database.tree(&tree_name(topic, partition))?, timed);
         let mark = tree.mark()?.filter(|mark| mark.topic == topic && mark.timed == timed && !self.is_too_old(mark));
-        let tree = if mark.is_none() { tree.emptied()? } else { tree };
+        let tree = if mark.is_none() && !tree.is_empty()? { tree.emptied()? } else { tree };
         Ok(Some((tree, mark)))
     }
 

@@ -1,7 +1,9 @@
 //! Tables as their users see them: against a model, through crashes, and with stores that cannot be used.
 #![allow(clippy::unwrap_used)]
 
+mod crash;
 mod model;
+mod queries;
 
 use std::time::Duration;
 
@@ -26,7 +28,12 @@ const fn topic(name: &'static str) -> Topic {
 
 /// Bounds so small that every one of them is met.
 pub(super) fn tight() -> StoreSettings {
-    StoreSettings { max_dirty_bytes: 4_000, max_cached_bytes: 2_000, flush_interval: Duration::ZERO, ..Default::default() }
+    StoreSettings {
+        max_dirty_bytes: 4_000,
+        max_cached_bytes: 2_000,
+        flush_interval: Duration::ZERO,
+        ..Default::default()
+    }
 }
 
 pub(super) fn stores_at(dir: &std::path::Path) -> Stores {

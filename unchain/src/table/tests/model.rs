@@ -19,7 +19,9 @@ enum Step {
     Commit,
     RollBack,
     /// With offsets that may lie some commits behind.
-    Flush { behind: usize },
+    Flush {
+        behind: usize,
+    },
     Crash,
     Expire,
     Range(u8, u8, usize),
@@ -34,7 +36,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (2, (0..3_usize).prop_map(|behind| Step::Flush { behind }).boxed()),
         (1, Just(Step::Crash).boxed()),
         (2, Just(Step::Expire).boxed()),
-        (2, (any::<u8>(), any::<u8>(), 0..30_usize).prop_map(|(a, b, limit)| Step::Range(a % 26, b % 26, limit)).boxed()),
+        (
+            2,
+            (any::<u8>(), any::<u8>(), 0..30_usize)
+                .prop_map(|(a, b, limit)| Step::Range(a % 26, b % 26, limit))
+                .boxed(),
+        ),
     ]);
     proptest::collection::vec(step, 1..60)
 }
@@ -139,8 +146,10 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Write(changes) => {
-                let change = |(table, number, set): (usize, u8, Option<u8>)| {
-                    Change { table, key: key(number), value: set.map(value) }
+                let change = |(table, number, set): (usize, u8, Option<u8>)| Change {
+                    table,
+                    key: key(number),
+                    value: set.map(value),
                 };
                 self.write(changes.into_iter().map(change).collect());
             }
@@ -238,7 +247,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn on_disk(steps in steps()) {
