@@ -57,8 +57,8 @@ impl PartitionQueue {
             records += batch.records;
             bytes += batch.bytes;
             self.error = batch.error;
-            if batch.records > 0 {
-                self.record_bytes = (self.record_bytes + batch.bytes / batch.records).div_ceil(2);
+            if let Some(average) = batch.bytes.checked_div(batch.records) {
+                self.record_bytes = (self.record_bytes + average).div_ceil(2);
             }
             if batch.messages < wanted {
                 break;
