@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use unchain::app::{Signals, start_logging};
 use unchain::contract::{Contract, RegistryError, SchemaRegistry, Topic};
-use unchain::engine::{Engine, EngineSettings};
+use unchain::engine::{Engine, EngineSettings, Guarantee};
 use unchain::kafka::{Connection, NewRecord};
-use unchain::process::{Entry, FailedRecord, Failure, FailurePolicy, Processor, State};
+use unchain::process::{Entry, Envelope, FailedRecord, Failure, FailurePolicy, Processor, State};
 use unchain_benches::contracts::{CustomerSpend, CustomerStats, Order, OrderTotal};
-use unchain_benches::environment::{Environment, Job};
+use unchain_benches::environment::{Environment, Job, Mode};
 use unchain_benches::preset_registry::PresetRegistry;
 
 /// The schemas by their ids: 1, 2, 3 are the peers' too; the changelog is each program's own affair.
@@ -58,8 +58,8 @@ fn sums(order: &Order) -> (i64, i32) {
 fn processor(run: &Environment) -> Processor {
     // A processor's name is the group's; it lives as long as the process.
     let processor = Processor::new(Box::leak(run.group.clone().into_boxed_str()));
-    let processor = processor.topic_name::<Order>(&run.in_topic);
-    // ENVELOPE: off, as peers write no headers either, once `Processor::envelope` is there.
+    // The peers write no headers either.
+    let processor = processor.topic_name::<Order>(&run.in_topic).envelope(Envelope::Off);
     match run.job {
         Job::J1 => processor.topic_name::<OrderTotal>(&run.out_topic).state(Threshold(run.threshold)).handle(total),
         Job::Slow => processor
@@ -79,8 +79,11 @@ fn settings(run: &Environment) -> EngineSettings {
     EngineSettings {
         workers: run.workers,
         session_timeout: run.session_timeout.unwrap_or(defaults.session_timeout),
-        // MODE: `guarantee` by run.mode, once it is there.
-        // STATE_DIR: `state_dir: run.state_dir.clone()`, once it is there.
+        guarantee: match run.mode {
+            Mode::ExactlyOnce => Guarantee::ExactlyOnce,
+            Mode::AtLeastOnce => Guarantee::AtLeastOnce,
+        },
+        state_dir: run.state_dir.clone(),
         ..defaults
     }
 }

@@ -1,12 +1,14 @@
 //! `run`: any subset of the processors in this process, until a signal drains them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{AppError, BROKER_DEADLINE, JsonFlag, Options, Signals};
 use crate::contract::open_registry;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineError, EngineSettings, Guarantee};
+use crate::kafka::GroupProtocol;
 use crate::process::Processor;
 use crate::recovery::dead_letters;
 
@@ -27,9 +29,21 @@ pub struct RunArguments {
     /// The stable name of this instance (the pod's): a restart under it takes over at once what the last one left.
     #[arg(long, env = "UNCHAIN_INSTANCE")]
     pub instance: Option<String>,
-    /// Workers a processor, each with a consumer and a producer of its own.
+    /// Workers a processor, each with a consumer and producers of its own.
     #[arg(long, value_name = "N", env = "UNCHAIN_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
+    /// Keep tables in this folder, so that a restart reads only what is new; without it they are kept in memory.
+    #[arg(long, value_name = "DIR", env = "UNCHAIN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Keep warm copies of the tables whose partitions other instances own; needs --state-dir.
+    #[arg(long)]
+    pub standby: bool,
+    /// Commit offsets without transactions: nothing is lost, some results may come twice.
+    #[arg(long)]
+    pub at_least_once: bool,
+    /// Let the brokers share the partitions out (KIP-848; Kafka 4.0 or later).
+    #[arg(long)]
+    pub consumer_protocol: bool,
 }
 
 pub(super) fn run(processors: &[Processor], options: &Options, arguments: &RunArguments) -> Result<(), AppError> {
@@ -53,23 +67,40 @@ pub(super) fn run(processors: &[Processor], options: &Options, arguments: &RunAr
     if signals.received() {
         tracing::info!("draining");
     }
+    let died = !signals.received();
     let stats = engine.stats().to_vec();
     engine.stop()?;
     for stats in stats {
         let (consumed, dead_letters) = (stats.consumed_records(), stats.dead_letters());
         tracing::info!(processor = stats.name(), consumed, dead_letters, "ended");
     }
-    Ok(())
+    // A worker that failed has said why; one that stood still has not.
+    if died { Err(EngineError::StoodStill.into()) } else { Ok(()) }
 }
 
 fn settings(options: &Options, arguments: &RunArguments) -> Result<EngineSettings, AppError> {
     let configured = options.config()?.run;
     let defaults = EngineSettings::default();
-    Ok(EngineSettings {
+    let or_configured = |flag: bool, configured: Option<bool>| flag || configured.unwrap_or(false);
+    let settings = EngineSettings {
         instance: arguments.instance.clone().or(configured.instance),
         workers: arguments.workers.map(usize::from).or(configured.workers).unwrap_or(defaults.workers).max(1),
+        state_dir: arguments.state_dir.clone().or(configured.state_dir),
+        standby: or_configured(arguments.standby, configured.standby),
+        guarantee: match or_configured(arguments.at_least_once, configured.at_least_once) {
+            true => Guarantee::AtLeastOnce,
+            false => Guarantee::ExactlyOnce,
+        },
+        group_protocol: match or_configured(arguments.consumer_protocol, configured.consumer_protocol) {
+            true => GroupProtocol::Consumer,
+            false => GroupProtocol::Classic,
+        },
         ..defaults
-    })
+    };
+    if settings.standby && settings.state_dir.is_none() {
+        return Err(AppError::Usage("--standby keeps copies on disk: name a folder with --state-dir".to_owned()));
+    }
+    Ok(settings)
 }
 
 /// The processors of these names, in their own order; all of them without names.

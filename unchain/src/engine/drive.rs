@@ -2,43 +2,37 @@
 //!
 //! Each completed record commits by itself: its table writes are final, its outputs are handed out at once.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
+use futures_util::StreamExt;
 
-use super::batch::{Abandoned, Outcome, Workbench, run_batch};
-use super::shutdown::{self, Shutdown, Stopper};
+use super::calls::{CallLimits, Calls, Step};
+use super::core::{Bounds, Core, Slot};
+use super::handling::Handling;
+use super::outbox::Outcome;
 use super::{EngineError, EngineSettings, NewPolicy};
-use crate::contract::{Codecs, DecodeError, SchemaRegistry, Topic};
+use crate::contract::{DecodeError, SchemaRegistry, Topic};
 use crate::envelope;
-use crate::kafka::{Headers, NewRecord, Record, TopicPartition};
-use crate::process::{AnyHandler, Context, Emissions, Failed, FailedRecord, FailurePolicy, Processor, Started};
-use crate::table::{FeedLookup, PartitionTables};
+use crate::kafka::{Headers, NewRecord, Record};
+use crate::process::{Envelope, Failed, FailedRecord, FailurePolicy, Processor};
+use crate::table::{FeedLookup, PartitionTables, Stores};
 
 /// The calls of one processor, on partition 0 of each of its inputs.
 pub struct Drive {
     processor: Processor,
-    settings: EngineSettings,
     policy: Box<dyn FailurePolicy>,
     lookups: Vec<(&'static Topic, FeedLookup)>,
-    /// Here while nothing runs.
-    bench: Option<Workbench>,
-    running: Option<Running>,
-    in_flight_records: usize,
-    queued: Vec<Record>,
+    handling: Handling,
+    /// The inputs with their partitions' numbers within the core.
+    slots: Vec<(&'static str, Slot)>,
+    offered_records: usize,
+    completed_records: usize,
+    retries: u64,
     completed: VecDeque<Handled>,
-    stream_times_ms: HashMap<TopicPartition, i64>,
-    starts: Rc<RefCell<Starts>>,
-    shutdown: Shutdown,
-    _stopper: Stopper,
 }
-
-type Running = LocalBoxFuture<'static, (Workbench, Vec<Record>, Result<Vec<Outcome>, Abandoned>)>;
 
 /// A record that is completed, and what it led to, as it would be sent.
 #[derive(Debug)]
@@ -50,6 +44,14 @@ pub struct Handled {
     pub dead_letters: Vec<NewRecord<'static>>,
 }
 
+/// A test holds what it offers in memory already.
+const NO_BOUNDS: Bounds = Bounds {
+    max_in_flight_records: usize::MAX,
+    max_in_flight_bytes: usize::MAX,
+    max_unsent_records: usize::MAX,
+    max_unsent_bytes: usize::MAX,
+};
+
 impl Drive {
     /// # Errors
     /// What is wrong with the processor's declaration or its schemas.
@@ -60,40 +62,36 @@ impl Drive {
         policy: NewPolicy,
     ) -> Result<Drive, EngineError> {
         processor.check()?;
-        let mut codecs = Codecs::new(Arc::clone(registry));
-        processor.declaration().add_codecs(&mut codecs)?;
         let lookups = processor.declaration().new_lookups();
         let feeds = lookups.iter().map(|lookup| (lookup.topic(), Arc::clone(lookup).feed(Arc::clone(registry))));
-        let starts = Rc::<RefCell<Starts>>::default();
-        let counted = processor.new_handlers().into_iter().map(|handler| {
-            let starts = Rc::clone(&starts);
-            Box::new(Counted { handler, starts }) as Box<dyn AnyHandler>
-        });
-        let tables = processor.groups().iter().map(|group| {
-            let home = TopicPartition { topic: group.inputs[0].name.into(), partition: 0 };
-            (home, PartitionTables::new(&group.tables))
-        });
-        let (stopper, shutdown) = shutdown::channel();
+        let feeds = feeds.collect();
+        let limits = CallLimits {
+            max_attempts: settings.max_attempts,
+            retry_backoff: settings.retry_backoff,
+            max_output_bytes: settings.max_output_bytes,
+        };
+        let calls = Calls::new(processor, registry, lookups, limits)?;
+        let mut handling = Handling::new(Core::new(NO_BOUNDS, settings.commit_policy()), calls);
+        let mut slots = Vec::new();
+        for (group, of_group) in processor.groups().iter().enumerate() {
+            for input in &of_group.inputs {
+                let handler = handling.calls.handler_of(input.name).expect("every input has its handler");
+                slots.push((input.name, handling.add(handler, (group, 0), group as u64)));
+            }
+            let (topics, options) = (processor.tables_of(group), processor.table_options(group));
+            let tables = PartitionTables::open(&Stores::memory(), 0, topics, &options)?;
+            handling.add_tables((group, 0), tables);
+        }
         Ok(Drive {
             processor: processor.clone(),
-            settings: settings.clone(),
             policy: policy(registry)?,
-            lookups: feeds.collect(),
-            bench: Some(Workbench {
-                processor: processor.clone(),
-                handlers: counted.collect(),
-                codecs,
-                lookups,
-                tables: tables.collect(),
-            }),
-            running: None,
-            in_flight_records: 0,
-            queued: Vec::new(),
+            lookups: feeds,
+            handling,
+            slots,
+            offered_records: 0,
+            completed_records: 0,
+            retries: 0,
             completed: VecDeque::new(),
-            stream_times_ms: HashMap::new(),
-            starts,
-            shutdown,
-            _stopper: stopper,
         })
     }
 
@@ -110,29 +108,56 @@ impl Drive {
         Ok(any)
     }
 
-    /// Takes a record to be handled, by [`Drive::turn`].
+    /// Takes a record and handles it as far as nothing has to be waited for. To be called within a runtime.
     ///
     /// # Panics
     /// Where no handler reads its topic.
     pub fn offer(&mut self, record: Record) {
-        let read = self.processor.declaration().inputs().iter().any(|input| input.name == &*record.topic);
-        assert!(read, "processor {} does not read {}", self.processor.name(), record.topic);
-        self.queued.push(record);
-        self.begin();
+        let Some(slot) = self.slot(&record.topic) else {
+            panic!("processor {} does not read {}", self.processor.name(), record.topic)
+        };
+        self.offered_records += 1;
+        if let Some(direct) = self.handling.handle(slot, record, Duration::ZERO) {
+            let outcome = Outcome::take(direct.record, &mut self.handling.calls, direct.failed);
+            self.complete(slot, outcome);
+        }
+        self.take_ready();
+    }
+
+    fn slot(&self, input: &str) -> Option<Slot> {
+        self.slots.iter().find(|(name, _)| *name == input).map(|(_, slot)| *slot)
     }
 
     /// Goes on with what waits until something has come to its end. May be dropped and called again.
     pub async fn turn(&mut self) {
-        let Some(running) = &mut self.running else { return std::future::pending().await };
-        let (bench, records, outcomes) = running.await;
-        self.running = None;
-        self.in_flight_records = 0;
-        self.bench = Some(bench);
-        // Nobody gives the signal after which a batch is given up.
-        for (record, outcome) in records.into_iter().zip(outcomes.unwrap_or_default()) {
-            self.complete(record, outcome);
+        if self.handling.calls.waiting_count() == 0 {
+            return std::future::pending().await;
         }
-        self.begin();
+        if let Some(step) = self.handling.calls.waiting().next().await {
+            self.retries += u64::from(matches!(step, Step::TryAgain(_)));
+            self.handling.resume(step);
+            self.take_ready();
+        }
+    }
+
+    fn take_ready(&mut self) {
+        while let Some(ready) = self.handling.core.next_ready(Duration::ZERO) {
+            self.complete(ready.slot, ready.outcome);
+        }
+        self.commit();
+    }
+
+    fn commit(&mut self) {
+        if self.handling.core.turns.begin_commit().is_none() {
+            return;
+        }
+        let transaction = self.handling.core.turns.committed();
+        for (slot, change) in &transaction.changes {
+            self.handling.tables_mut(*slot).expect("every group has its tables").commit([change]);
+        }
+        for (slot, stream_time_ms) in transaction.stream_times_ms {
+            self.handling.tables_mut(slot).expect("every group has its tables").commit_stream_time(stream_time_ms);
+        }
     }
 
     /// Takes the records that have been completed, in that order.
@@ -142,48 +167,26 @@ impl Drive {
 
     /// Records that were offered and are not completed.
     pub fn waiting(&self) -> usize {
-        self.in_flight_records + self.queued.len()
+        self.offered_records - self.completed_records
     }
 
     /// Calls beyond the first of a record.
     pub fn retries(&self) -> u64 {
-        self.starts.borrow().retries
+        self.retries
     }
 
     /// The stream time of an input's partition; `None` before its first record.
     pub fn stream_time_ms(&self, input: &str) -> Option<i64> {
-        let first = self.processor.groups()[self.processor.group_of(input)].inputs[0].name;
-        self.stream_times_ms.get(&TopicPartition { topic: first.into(), partition: 0 }).copied()
+        let time_ms = self.handling.tables(self.slot(input)?)?.stream_time_ms();
+        (time_ms > i64::MIN).then_some(time_ms)
     }
 
-    fn begin(&mut self) {
-        if self.queued.is_empty() {
-            return;
-        }
-        let Some(mut bench) = self.bench.take() else { return };
-        let records = std::mem::take(&mut self.queued);
-        let (settings, mut shutdown) = (self.settings.clone(), self.shutdown.clone());
-        self.in_flight_records = records.len();
-        self.running = Some(
-            async move {
-                let outcomes = run_batch(&records, &mut bench, &settings, &mut shutdown).await;
-                (bench, records, outcomes)
-            }
-            .boxed_local(),
-        );
-    }
-
-    fn complete(&mut self, record: Record, outcome: Outcome) {
-        let home = self.processor.home_of(&record);
-        let tables = self.bench.as_mut().and_then(|bench| bench.tables.get_mut(&home));
-        let tables = tables.expect("every group has its tables, and nothing runs");
-        tables.commit(&outcome.changes);
-        if tables.stream_time_ms() > i64::MIN {
-            self.stream_times_ms.insert(home, tables.stream_time_ms());
-        }
+    fn complete(&mut self, slot: Slot, outcome: Outcome) {
+        let Outcome { record, emissions, changes, failed, stream_time_ms } = outcome;
+        self.completed_records += 1;
         let timestamp_ms = (record.timestamp_ms >= 0).then_some(record.timestamp_ms);
         let tables = self.processor.tables_of(self.processor.group_of(&record.topic));
-        let changes = outcome.changes.iter().map(|change| NewRecord {
+        let changelog = changes.iter().map(|change| NewRecord {
             topic: tables[change.table].name,
             partition: Some(record.partition),
             timestamp_ms,
@@ -191,51 +194,26 @@ impl Drive {
             value: change.value.clone(),
             headers: Headers::default(),
         });
-        let failed = outcome.failed;
+        let changelog = changelog.collect();
         let letters = failed.as_ref().map(|failed| {
             let letters =
                 self.policy.on_failure(FailedRecord { processor: self.processor.name(), record: &record, failed });
             letters.unwrap_or_else(|failure| panic!("the failure policy failed itself: {failure}"))
         });
-        let changelog = changes.collect();
-        let outputs = outcome.emitted.iter().enumerate().map(|(index, emitted)| NewRecord {
+        let headers = |index, schema| match self.processor.envelope_kind() {
+            Envelope::CloudEvents => envelope::of_output(&record, index, schema, self.processor.name()),
+            Envelope::Off => Headers::default(),
+        };
+        let outputs = emissions.iter().enumerate().map(|(index, emitted)| NewRecord {
             topic: emitted.topic.name,
             partition: None,
             timestamp_ms,
             key: Some(Bytes::copy_from_slice(emitted.key)),
             value: emitted.value.map(Bytes::copy_from_slice),
-            headers: envelope::of_output(&record, index, emitted.topic.schema_name, self.processor.name()),
+            headers: headers(index, emitted.topic.schema_name),
         });
         let (outputs, dead_letters) = (outputs.collect(), letters.unwrap_or_default());
+        self.handling.core.transaction().write(slot, changes, stream_time_ms);
         self.completed.push_back(Handled { record, failed, outputs, changelog, dead_letters });
-    }
-}
-
-/// The records that handlers were called with.
-#[derive(Debug, Default)]
-struct Starts {
-    records: HashSet<(Arc<str>, i64)>,
-    retries: u64,
-}
-
-/// Counts the calls of a handler.
-struct Counted {
-    handler: Box<dyn AnyHandler>,
-    starts: Rc<RefCell<Starts>>,
-}
-
-impl AnyHandler for Counted {
-    fn input(&self) -> &'static Topic {
-        self.handler.input()
-    }
-
-    fn start(&mut self, context: &mut Context<'_>, emissions: &mut Emissions) -> Started {
-        let record = context.record();
-        let mut starts = self.starts.borrow_mut();
-        if !starts.records.insert((Arc::clone(&record.topic), record.offset)) {
-            starts.retries += 1;
-        }
-        drop(starts);
-        self.handler.start(context, emissions)
     }
 }

@@ -1,13 +1,21 @@
 //! How processors run: workers with exactly-once transactions, tables restored, lookups followed, a bounded stop.
 
-mod batch;
+mod calls;
+mod committer;
+mod core;
 pub mod drive;
-mod lanes;
+mod hand_over;
+mod handling;
 mod lookups;
+mod outbox;
 mod restore;
+mod session;
 mod settings;
 mod shutdown;
 mod stats;
+mod take_over;
+mod transactions;
+mod watchdog;
 mod worker;
 
 use std::collections::hash_map::RandomState;
@@ -23,10 +31,11 @@ use thiserror::Error;
 use crate::contract::{RegistryError, SchemaRegistry};
 use crate::kafka::{ClientError, Connection, ErrorKind, ExistingTopic};
 use crate::process::{DeclareError, FailurePolicy, Processor};
+use crate::table::{StoreError, StoreErrorKind, StoreSettings, Stores};
 use shutdown::{Shutdown, Stopper};
 use worker::Worker;
 
-pub use settings::EngineSettings;
+pub use settings::{EngineSettings, Guarantee};
 pub use stats::ProcessorStats;
 
 /// Why processors do not start, or ended.
@@ -51,8 +60,19 @@ pub enum EngineError {
     Panicked { processor: &'static str },
     #[error("a failed record could not be set aside: {reason}")]
     Policy { reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a worker of processor {processor} did not poll in time and was taken for dead by its group")]
+    Stalled { processor: &'static str },
+    #[error(
+        "processor {processor} is fenced again and again ({reason}): another process runs under the instance name \
+         {instance}; give each its own"
+    )]
+    Twin { processor: &'static str, instance: String, reason: String },
     #[error("a thread could not be started: {reason}")]
     Thread { reason: String },
+    #[error("a worker stood still: its process is to be started again")]
+    StoodStill,
     #[error("{workers} workers did not stop within {} ms", .waited.as_millis())]
     Stuck { workers: usize, waited: Duration },
 }
@@ -62,6 +82,8 @@ impl EngineError {
         match self {
             EngineError::Client(error) => error.kind(),
             EngineError::Registry(RegistryError::Unavailable { .. }) => ErrorKind::Retry,
+            EngineError::Store(error) if error.kind() == StoreErrorKind::Reopen => ErrorKind::Retry,
+            EngineError::Stalled { .. } => ErrorKind::Rebuild,
             _ => ErrorKind::Stop,
         }
     }
@@ -78,6 +100,7 @@ pub struct Engine {
     followers: Vec<JoinHandle<()>>,
     results: mpsc::Receiver<Result<(), EngineError>>,
     drain_timeout: Duration,
+    stall_timeout: Duration,
 }
 
 impl Engine {
@@ -103,9 +126,15 @@ impl Engine {
         crate::process::check_together(processors)?;
         let (stopper, shutdown) = shutdown::channel();
         let (results_sender, results) = mpsc::channel();
-        let drain_timeout = settings.drain_timeout;
-        let mut engine =
-            Engine { stopper, stats: Vec::new(), workers: Vec::new(), followers: Vec::new(), results, drain_timeout };
+        let mut engine = Engine {
+            stopper,
+            stats: Vec::new(),
+            workers: Vec::new(),
+            followers: Vec::new(),
+            results,
+            drain_timeout: settings.drain_timeout,
+            stall_timeout: settings.stall_timeout,
+        };
         for processor in processors {
             let start = Start { connection, registry, settings, existing: &existing, shutdown: &shutdown };
             engine.add(processor, &start, policy, &results_sender)?;
@@ -136,8 +165,9 @@ impl Engine {
             self.followers.push(follower);
         }
         let written = declared.outputs().iter().chain(declared.tables()).map(|topic| topic.name);
-        let stats = Arc::new(ProcessorStats::new(processor.name(), written));
+        let stats = Arc::new(ProcessorStats::new(processor.name(), written, start.settings.workers));
         self.stats.push(Arc::clone(&stats));
+        let stores = stores(processor, start.settings);
         for index in 0..start.settings.workers {
             let worker = Worker {
                 connection: start.connection.clone(),
@@ -145,10 +175,12 @@ impl Engine {
                 processor: processor.clone(),
                 lookups: lookups.clone(),
                 settings: start.settings.clone(),
+                stores: stores.clone(),
                 transactional_id: transactional_id(processor.name(), start.settings.instance.as_deref(), index),
                 member: start.settings.instance.as_ref().map(|instance| format!("{instance}-{index}")),
                 policy: policy(start.registry)?,
                 stats: Arc::clone(&stats),
+                index,
                 shutdown: start.shutdown.clone(),
             };
             let results = results.clone();
@@ -170,9 +202,11 @@ impl Engine {
         &self.stats
     }
 
-    /// False once a worker has ended or a lookup is no longer followed: the process should be replaced.
+    /// False once a worker has ended or stands still, or a lookup is no longer followed: the process is to be replaced.
     pub fn is_alive(&self) -> bool {
-        !self.workers.iter().chain(&self.followers).any(JoinHandle::is_finished)
+        let has_ended = self.workers.iter().chain(&self.followers).any(JoinHandle::is_finished);
+        let moves = |stats: &Arc<ProcessorStats>| !stats.is_stalled() && stats.longest_stall() < self.stall_timeout;
+        !has_ended && self.stats.iter().all(moves)
     }
 
     /// Stops polling, drains, commits and leaves the group.
@@ -235,6 +269,15 @@ fn check_topics(
         }
     }
     Ok(())
+}
+
+/// Where a processor's tables are kept. An instance without a name has one folder, which no other may use meanwhile.
+fn stores(processor: &Processor, settings: &EngineSettings) -> Stores {
+    let instance = settings.instance.as_deref().unwrap_or("unnamed");
+    match &settings.state_dir {
+        Some(dir) => Stores::at(dir, processor.name(), instance, StoreSettings::default()),
+        None => Stores::memory(),
+    }
 }
 
 /// 0 where the topic does not exist.

@@ -35,7 +35,7 @@ impl Shutdown {
     }
 
     /// Waits for `pause`, or less where the signal comes; tells whether it came.
-    pub fn pause(&mut self, runtime: &tokio::runtime::Runtime, pause: Duration) -> bool {
-        runtime.block_on(async { tokio::time::timeout(pause, self.signalled()).await.is_ok() })
+    pub async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.signalled()).await.is_ok()
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::process::FailureClass;
 
 /// Counters of one processor, over all its workers in this process. Only committed work counts.
 #[derive(Debug)]
@@ -15,12 +18,25 @@ pub struct ProcessorStats {
     aborts: AtomicU64,
     rebuilds: AtomicU64,
     restored_records: AtomicU64,
-    assigned_partitions: AtomicUsize,
+    workers: Vec<WorkerStats>,
     failed: AtomicBool,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct WorkerStats {
+    assigned_partitions: AtomicUsize,
+    /// When the worker was last seen to move, in milliseconds since the start; 0 before its first session.
+    last_seen_ms: AtomicU64,
+    is_stalled: AtomicBool,
 }
 
 impl ProcessorStats {
-    pub(crate) fn new(name: &'static str, topics: impl Iterator<Item = &'static str>) -> ProcessorStats {
+    pub(crate) fn new(
+        name: &'static str,
+        topics: impl Iterator<Item = &'static str>,
+        workers: usize,
+    ) -> ProcessorStats {
         ProcessorStats {
             name,
             consumed_records: AtomicU64::new(0),
@@ -31,8 +47,9 @@ impl ProcessorStats {
             aborts: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             restored_records: AtomicU64::new(0),
-            assigned_partitions: AtomicUsize::new(0),
+            workers: std::iter::repeat_with(WorkerStats::default).take(workers).collect(),
             failed: AtomicBool::new(false),
+            started: Instant::now(),
         }
     }
 
@@ -54,7 +71,7 @@ impl ProcessorStats {
         self.dead_letters.load(Ordering::Relaxed)
     }
 
-    /// Records that came after their windows had closed; they are among the dead letters.
+    /// Records that came after their window had closed; each became a dead letter.
     pub fn late_records(&self) -> u64 {
         self.late_records.load(Ordering::Relaxed)
     }
@@ -79,7 +96,18 @@ impl ProcessorStats {
     }
 
     pub fn assigned_partitions(&self) -> usize {
-        self.assigned_partitions.load(Ordering::Relaxed)
+        self.workers.iter().map(|worker| worker.assigned_partitions.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How long ago the worker that has stood still the longest moved: in health, a fraction of a second.
+    pub fn longest_stall(&self) -> Duration {
+        let last_seen = self.workers.iter().map(|worker| worker.last_seen_ms.load(Ordering::Relaxed)).min();
+        self.started.elapsed().saturating_sub(Duration::from_millis(last_seen.unwrap_or_default()))
+    }
+
+    /// Whether a record has held its partition up for longer than the stall timeout.
+    pub fn is_stalled(&self) -> bool {
+        self.workers.iter().any(|worker| worker.is_stalled.load(Ordering::Relaxed))
     }
 
     /// Whether a worker has ended for good.
@@ -111,9 +139,18 @@ impl ProcessorStats {
         self.restored_records.fetch_add(records, Ordering::Relaxed);
     }
 
-    pub(crate) fn partitions_changed(&self, before: usize, after: usize) {
-        self.assigned_partitions.fetch_add(after, Ordering::Relaxed);
-        self.assigned_partitions.fetch_sub(before, Ordering::Relaxed);
+    pub(crate) fn partitions_changed(&self, worker: usize, partitions: usize) {
+        self.workers[worker].assigned_partitions.store(partitions, Ordering::Relaxed);
+    }
+
+    /// The worker moves.
+    pub(crate) fn beat(&self, worker: usize) {
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.workers[worker].last_seen_ms.store(elapsed_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_stalled(&self, worker: usize, is_stalled: bool) {
+        self.workers[worker].is_stalled.store(is_stalled, Ordering::Relaxed);
     }
 
     pub(crate) fn set_failed(&self) {
@@ -125,7 +162,22 @@ impl ProcessorStats {
 #[derive(Debug, Default)]
 pub(crate) struct CommittedBatch {
     pub(crate) consumed_records: u64,
-    pub(crate) dead_letters: u64,
-    pub(crate) late_records: u64,
-    pub(crate) emitted: BTreeMap<&'static str, u64>,
+    dead_letters: u64,
+    late_records: u64,
+    /// By topic; a processor writes to a few, and a scan is faster than a tree.
+    emitted: Vec<(&'static str, u64)>,
+}
+
+impl CommittedBatch {
+    pub(crate) fn add(&mut self, topic: &'static str) {
+        match self.emitted.iter_mut().find(|(known, _)| std::ptr::eq(*known, topic)) {
+            Some((_, records)) => *records += 1,
+            None => self.emitted.push((topic, 1)),
+        }
+    }
+
+    pub(crate) fn failed(&mut self, class: FailureClass) {
+        self.dead_letters += 1;
+        self.late_records += u64::from(class == FailureClass::Late);
+    }
 }

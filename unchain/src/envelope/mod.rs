@@ -5,6 +5,16 @@
 
 use crate::kafka::{Headers, Record};
 
+/// The headers that a processor gives its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Envelope {
+    /// Id, type, source, correlation, cause and trace.
+    #[default]
+    CloudEvents,
+    /// None: for topics shared with programs that know no headers, and where their bytes cost too much.
+    Off,
+}
+
 pub const ID: &str = "ce_id";
 pub const SPEC_VERSION: &str = "ce_specversion";
 pub const TYPE: &str = "ce_type";

@@ -7,7 +7,7 @@ use super::state::States;
 use super::window::{EventTime, EventTimeOf};
 use crate::contract::{Codecs, Contract, DecodeError};
 use crate::kafka::Record;
-use crate::table::{AnyLookup, Change, LookupTable, PartitionTables};
+use crate::table::{AnyLookup, Change, LookupTable, PartitionTables, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
 /// Rows that a handler may have changed; read once the handler has succeeded.
@@ -85,7 +85,7 @@ impl Context<'_> {
 
     /// The row that a table holds for a key, writes of open transactions included.
     pub(crate) fn row<C: Contract>(&mut self, table: usize, key: &[u8]) -> Result<Option<C>, Failure> {
-        let bytes = self.tables.get(table, key).map_err(Failure::retry)?;
+        let bytes = self.tables.get(table, key).map_err(store_failure)?;
         bytes.map(|bytes| self.decode_row(&bytes)).transpose()
     }
 
@@ -97,7 +97,7 @@ impl Context<'_> {
         to: Option<&[u8]>,
         max_rows: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, Failure> {
-        self.tables.range(table, from, to, max_rows).map_err(Failure::retry)
+        self.tables.range(table, from, to, max_rows).map_err(store_failure)
     }
 
     pub(crate) fn decode_row<C: Contract>(&mut self, bytes: &[u8]) -> Result<C, Failure> {
@@ -128,5 +128,12 @@ impl<'a> TableWrites<'a> {
 
     pub fn delete(&mut self, table: usize, key: &[u8]) {
         self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: None });
+    }
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    match error.kind() {
+        StoreErrorKind::Reject => Failure::reject(error),
+        StoreErrorKind::Reopen | StoreErrorKind::Stop => Failure::retry(error),
     }
 }

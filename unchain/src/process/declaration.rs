@@ -96,6 +96,11 @@ impl Declaration {
         self.renamed(C::TOPIC)
     }
 
+    /// The name that stands for a contract's own topic name.
+    pub(crate) fn renamed_to(&self, own: &'static str) -> &'static str {
+        self.renamed.iter().find(|(declared, _)| *declared == own).map_or(own, |(_, topic)| topic.name)
+    }
+
     fn renamed(&self, own: &'static Topic) -> &'static Topic {
         self.renamed.iter().find(|(declared, _)| *declared == own.name).map_or(own, |(_, topic)| topic)
     }

@@ -186,7 +186,7 @@ fn finish<Arguments, H: Handler<Arguments>>(
     deferred.boxed_local()
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
     let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
     let reason = format!("the handler panicked: {}", message.as_deref().unwrap_or("without a message"));

@@ -11,7 +11,8 @@ use super::state::States;
 use super::window::{EventTimeOf, WindowError, WindowKind, WindowSpec};
 use super::{AnyHandler, Declaration, Handler};
 use crate::contract::{Contract, Topic};
-use crate::kafka::{Record, TopicPartition};
+use crate::envelope::Envelope;
+use crate::table::TableOptions;
 
 type NewHandler = Arc<dyn Fn(&'static Topic) -> Box<dyn AnyHandler> + Send + Sync>;
 
@@ -27,6 +28,9 @@ pub struct Processor {
     /// Contracts whose values hold their event time, by their own topics' names.
     event_times: Vec<&'static str>,
     states: States,
+    envelope: Envelope,
+    /// By the contracts' own topic names.
+    table_options: Vec<(&'static str, TableOptions)>,
 }
 
 #[derive(Clone)]
@@ -47,8 +51,9 @@ impl Processor {
     /// A processor of this name, which is also its consumer group's.
     pub fn new(name: &'static str) -> Processor {
         let (declaration, states) = (Declaration::default(), States::default());
+        let envelope = Envelope::default();
         let (handlers, groups, windows) = (Vec::new(), Vec::new(), Vec::new());
-        Processor { name, doc: "", declaration, handlers, groups, windows, event_times: Vec::new(), states }
+        Processor { name, doc: "", declaration, handlers, groups, windows, event_times: Vec::new(), states, envelope, table_options: Vec::new() }
     }
 
     /// One sentence on what it does, for lists and graphs.
@@ -169,13 +174,6 @@ impl Processor {
         self.tables_of(self.group_of(input)).to_vec()
     }
 
-    /// The partition of the group's first input that stands for the record's own, where inputs share tables.
-    pub(crate) fn home_of(&self, record: &Record) -> TopicPartition {
-        let first = self.groups[self.group_of(&record.topic)].inputs[0].name;
-        let topic = if first == &*record.topic { Arc::clone(&record.topic) } else { first.into() };
-        TopicPartition { topic, partition: record.partition }
-    }
-
     pub(super) fn handler_declarations(&self) -> impl Iterator<Item = &Declaration> {
         self.handlers.iter().map(|handler| &handler.declaration)
     }
@@ -196,6 +194,31 @@ impl Processor {
     /// A worker's own handlers.
     pub(crate) fn new_handlers(&self) -> Vec<Box<dyn AnyHandler>> {
         self.handlers.iter().map(|handler| (handler.new)(handler.declaration.inputs()[0])).collect()
+    }
+
+    /// Bounds a table: rows that are too many or too old go by themselves.
+    pub fn table<C: Contract>(mut self, options: TableOptions) -> Processor {
+        self.table_options.push((C::TOPIC.name, options));
+        self
+    }
+
+    /// The options of a group's tables, in their order.
+    pub(crate) fn table_options(&self, group: usize) -> Vec<TableOptions> {
+        let of = |topic: &&'static Topic| {
+            let given = self.table_options.iter().find(|(own, _)| self.declaration.renamed_to(own) == topic.name);
+            given.map(|(_, options)| *options).unwrap_or_default()
+        };
+        self.tables_of(group).iter().map(of).collect()
+    }
+
+    /// Gives outputs fewer headers, or none.
+    pub fn envelope(mut self, envelope: Envelope) -> Processor {
+        self.envelope = envelope;
+        self
+    }
+
+    pub(crate) fn envelope_kind(&self) -> Envelope {
+        self.envelope
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use unchain::contract::system::DeadLetter;
-use unchain::contract::{Contract, Decoder, SchemaRegistry, Topic, apply_topics, open_registry};
+use unchain::contract::{Contract, Decoder, Encoder, SchemaRegistry, Topic, apply_topics, open_registry};
 use unchain::engine::{Engine, EngineError, EngineSettings};
 use unchain::kafka::{Admin, Connection, Headers, NewRecord, Publisher, PublisherSettings, Reader};
 use unchain::process::Processor;
@@ -58,6 +58,49 @@ impl Fixture {
         let record = NewRecord { topic, partition: None, timestamp_ms: None, key, value, headers: Headers::default() };
         publisher.send(&record).unwrap();
         publisher.flush(DEADLINE).unwrap();
+    }
+
+    /// A value's bytes as a producer writes them.
+    pub fn encode<C: Contract>(&self, value: &C) -> Bytes {
+        let mut bytes = Vec::new();
+        Encoder::<C>::register(&*self.registry).unwrap().encode(value, &mut bytes).unwrap();
+        bytes.into()
+    }
+
+    /// Writes records as they are, in their order.
+    pub fn produce_raw(&self, records: Vec<NewRecord<'_>>) {
+        let connection = self.connection().with_property("message.max.bytes", "12000000").unwrap();
+        let publisher = Publisher::new(&connection, PublisherSettings::default()).unwrap();
+        for record in &records {
+            publisher.send(record).unwrap();
+        }
+        publisher.flush(DEADLINE).unwrap();
+    }
+
+    /// Writes an item to a partition of its topic.
+    pub fn produce_to(&self, partition: i32, item: &Item) {
+        self.produce_raw(vec![NewRecord {
+            topic: Item::TOPIC.name,
+            partition: Some(partition),
+            timestamp_ms: None,
+            key: Some(Bytes::copy_from_slice(item.key.as_bytes())),
+            value: Some(self.encode(item)),
+            headers: Headers::default(),
+        }]);
+    }
+
+    pub fn admin(&self) -> Admin {
+        Admin::new(&self.connection(), DEADLINE).unwrap()
+    }
+
+    /// Waits until a condition holds.
+    pub fn wait_until(&self, holds: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < DEADLINE, "the condition does not come to hold");
+            #[allow(clippy::disallowed_methods, reason = "the pause between two looks")]
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn try_start(&self, processors: &[Processor], settings: &EngineSettings) -> Result<Engine, EngineError> {

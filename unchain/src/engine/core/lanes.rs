@@ -5,43 +5,49 @@
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 
-/// The key of one input partition. Records without a key share no lane: they have no order.
+/// A key among the records that share an order: those of one partition, or of one number of co-partitioned inputs.
+/// Records without a key share no lane: they have no order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LaneKey {
-    /// The input partition's number within the batch.
-    pub source: usize,
+    pub group: u64,
     pub key: Bytes,
 }
 
-/// The busy lanes of a batch, each with the records that wait behind the one that runs.
-#[derive(Debug, Default)]
-pub struct Lanes {
-    busy: HashMap<LaneKey, VecDeque<usize>>,
+/// The busy lanes, each with what waits behind the record that runs.
+#[derive(Debug)]
+pub struct Lanes<T> {
+    busy: HashMap<LaneKey, VecDeque<T>, FixedState>,
 }
 
-impl Lanes {
-    /// Whether the record may start now; otherwise it is queued behind its lane's earlier ones.
-    pub fn admit(&mut self, lane: Option<&LaneKey>, record: usize) -> bool {
-        if self.busy.is_empty() {
-            return true;
-        }
-        match lane.and_then(|lane| self.busy.get_mut(lane)) {
-            Some(waiting) => {
-                waiting.push_back(record);
-                false
-            }
-            None => true,
-        }
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Lanes { busy: HashMap::default() }
+    }
+}
+
+impl<T> Lanes<T> {
+    /// Whether a record of the lane runs or waits.
+    pub fn is_busy(&self, lane: &LaneKey) -> bool {
+        self.busy.contains_key(lane)
     }
 
-    /// The record that was admitted waits for something: its lane is busy until `release`.
+    /// Queues a record behind those of a busy lane.
+    ///
+    /// # Panics
+    /// Where the lane is free: then the record is to run, not to wait.
+    pub fn queue(&mut self, lane: &LaneKey, waiting: T) {
+        self.busy.get_mut(lane).expect("a record is queued behind a busy lane only").push_back(waiting);
+    }
+
+    /// A record of the lane waits for something: the lane is busy until `release`.
     pub fn occupy(&mut self, lane: LaneKey) {
         self.busy.entry(lane).or_default();
     }
 
     /// The lane's running record is done. Returns the next of the lane, which runs now, or frees the lane.
-    pub fn release(&mut self, lane: &LaneKey) -> Option<usize> {
+    pub fn release(&mut self, lane: &LaneKey) -> Option<T> {
         let next = self.busy.get_mut(lane)?.pop_front();
         if next.is_none() {
             self.busy.remove(lane);
@@ -49,8 +55,24 @@ impl Lanes {
         next
     }
 
+    /// Forgets the waiting records for which `is_dropped` holds; what runs goes on.
+    pub fn drop_waiting(&mut self, is_dropped: impl Fn(&T) -> bool) {
+        for waiting in self.busy.values_mut() {
+            waiting.retain(|record| !is_dropped(record));
+        }
+    }
+
+    /// Forgets the lanes of a group: what still runs there will not be asked for.
+    pub fn drop_group(&mut self, group: u64) {
+        self.busy.retain(|lane, _| lane.group != group);
+    }
+
     pub fn is_idle(&self) -> bool {
         self.busy.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.busy.clear();
     }
 }
 
@@ -61,7 +83,7 @@ mod tests {
     use super::*;
 
     fn lane(key: u8) -> LaneKey {
-        LaneKey { source: 0, key: Bytes::copy_from_slice(&[key]) }
+        LaneKey { group: 0, key: Bytes::copy_from_slice(&[key]) }
     }
 
     proptest! {
@@ -74,7 +96,7 @@ mod tests {
         ) {
             let mut lanes = Lanes::default();
             let (mut running, mut started, mut choices) = (Vec::new(), Vec::new(), choices.into_iter());
-            let mut start = |lanes: &mut Lanes, running: &mut Vec<usize>, mut record: usize| loop {
+            let mut start = |lanes: &mut Lanes<usize>, running: &mut Vec<usize>, mut record: usize| loop {
                 prop_assert!(running.iter().all(|other| keys[*other] != keys[record]), "two records of a key at once");
                 started.push(record);
                 if waits[record] {
@@ -86,7 +108,9 @@ mod tests {
                 match lanes.release(&lane(keys[record])) { Some(next) => record = next, None => return Ok(()) }
             };
             for (record, key) in keys.iter().enumerate() {
-                if lanes.admit(Some(&lane(*key)), record) {
+                if lanes.is_busy(&lane(*key)) {
+                    lanes.queue(&lane(*key), record);
+                } else {
                     start(&mut lanes, &mut running, record)?;
                 }
             }

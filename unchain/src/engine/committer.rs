@@ -1,0 +1,126 @@
+//! The thread that commits a worker's transactions: their round trips overlap with the handling of the next records.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::EngineError;
+use crate::kafka::{ClientError, ErrorKind, GroupHandle, OffsetsClient, OutputProducer, TopicPartition};
+
+/// What a committer is told to do. At most one commit and one abort are under way at a time.
+pub(crate) enum Order {
+    Commit(Commit),
+    /// Ends the producers' open transactions without effect, the earlier one first.
+    Abort(Vec<Arc<OutputProducer>>),
+}
+
+/// One transaction that has everything it is to hold.
+pub(crate) struct Commit {
+    pub(crate) producer: Arc<OutputProducer>,
+    pub(crate) next_offsets: Vec<(TopicPartition, i64)>,
+    /// Changelog partitions whose stable ends are asked for before the commit, for the tables' next flush.
+    pub(crate) changelogs: Vec<TopicPartition>,
+}
+
+/// What a committer, or another thread that works for a worker, reports.
+pub(crate) enum Report {
+    /// Every record of the transaction under way is acknowledged.
+    Flushed,
+    /// The transaction under way is committed. The stable ends are those of the changelogs that the order named, as
+    /// they were before this transaction was: whatever lies below them was decided, and is in the tables.
+    Committed(Result<Vec<i64>, EngineError>),
+    Aborted(Result<(), EngineError>),
+    /// From the thread that prepares newly assigned partitions.
+    TakeOver(super::take_over::Prepared),
+}
+
+/// Where the threads that work for a worker leave their reports.
+pub(crate) type Mailbox = UnboundedSender<Report>;
+
+pub(crate) struct Committer {
+    orders: Option<mpsc::Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(crate) fn start(
+        name: &str,
+        group: GroupHandle,
+        offsets: OffsetsClient,
+        broker_timeout: Duration,
+        mailbox: Mailbox,
+    ) -> Result<Committer, EngineError> {
+        // At most a commit and an abort: the worker waits for reports before it gives the next order of a kind.
+        let (orders, received) = mpsc::channel();
+        let work = move || {
+            for order in received {
+                let report = match order {
+                    Order::Commit(order) => Report::Committed(commit(&order, &group, &offsets, broker_timeout, &mailbox)),
+                    Order::Abort(producers) => Report::Aborted(abort(&producers)),
+                };
+                if mailbox.send(report).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("{name}-commit")).spawn(work);
+        let thread = thread.map_err(|error| EngineError::Thread { reason: error.to_string() })?;
+        Ok(Committer { orders: Some(orders), thread: Some(thread) })
+    }
+
+    pub(crate) fn give(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("present until the committer is dropped");
+        orders.send(order).expect("the thread ends only after the last order");
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        // What it does has deadlines of its own; the worker's session does not end before its producers are free.
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn commit(
+    order: &Commit,
+    group: &GroupHandle,
+    offsets: &OffsetsClient,
+    broker_timeout: Duration,
+    mailbox: &Mailbox,
+) -> Result<Vec<i64>, EngineError> {
+    let stable_ends = order.changelogs.iter().map(|at| offsets.stable_end(&at.topic, at.partition, broker_timeout));
+    let stable_ends = stable_ends.collect::<Result<Vec<_>, _>>()?;
+    if group.assignment_lost() {
+        // The broker would refuse the offsets as well, but only as long as it can tell who sends them.
+        let reason = "the group has given this member's partitions away".to_owned();
+        return Err(ClientError::Operation { operation: "commit", reason, kind: ErrorKind::Abort }.into());
+    }
+    let producer = &order.producer;
+    if producer.is_transactional() {
+        // The group's identity and generation of this moment fence the offsets (KIP-447), which travel while the last
+        // outputs do.
+        producer.send_offsets(&order.next_offsets, &group.group_metadata()?)?;
+        producer.flush()?;
+        drop(mailbox.send(Report::Flushed));
+        producer.commit()?;
+    } else {
+        producer.commit()?;
+        drop(mailbox.send(Report::Flushed));
+        // Refused offsets are read again: that may give results twice, which this guarantee allows.
+        group.commit(&order.next_offsets).map_err(ClientError::into_abort)?;
+    }
+    Ok(stable_ends)
+}
+
+fn abort(producers: &[Arc<OutputProducer>]) -> Result<(), EngineError> {
+    for producer in producers {
+        producer.abort()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! The engine's decisions as plain code, without I/O or clock: which record may run, what may be sent and committed.
+//!
+//! A worker tells it what happened and does what it answers. So does a simulation, which crashes, rebalances and aborts
+//! at every step. Generic over what waits in a lane (`R`) and over what a completed record led to (`O`).
+
+mod lanes;
+mod progress;
+#[cfg(test)]
+mod simulation;
+mod turns;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use lanes::LaneKey;
+use lanes::Lanes;
+use progress::Progress;
+pub use turns::{CommitPolicy, ProducerIndex, Transaction};
+use turns::Turns;
+
+/// An assigned partition, as a number that is never used for another assignment of the same worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub usize);
+
+/// A record in flight: its partition and its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    pub slot: Slot,
+    sequence: u64,
+}
+
+/// How much may be in flight.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Records a partition, from the first that is not complete on.
+    pub max_in_flight_records: usize,
+    /// Their input bytes.
+    pub max_in_flight_bytes: usize,
+    /// Completed records that wait for the earlier transaction to flush, over all partitions.
+    pub max_unsent_records: usize,
+    /// Their input bytes.
+    pub max_unsent_bytes: usize,
+}
+
+/// What is to happen with a record that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Offer<R> {
+    /// It runs now, and nothing of its partition is in flight: a result that comes at once may pass directly.
+    RunAlone(R),
+    /// It runs now.
+    Run(Ticket, R),
+    /// It waits behind a record of its key.
+    Queued,
+}
+
+/// What became of the result of a record that ran alone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// To be sent by this producer, whose transaction begins with it where `begins`.
+    Send { producer: ProducerIndex, begins: bool },
+    /// Not to be sent yet: to be given to `hold`.
+    Hold,
+}
+
+/// A completed record's result that may be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ready<O> {
+    pub producer: ProducerIndex,
+    pub begins: bool,
+    pub slot: Slot,
+    pub outcome: O,
+}
+
+#[derive(Debug)]
+struct Partition<O> {
+    /// Partitions of one group share the order of keys.
+    lane_group: u64,
+    progress: Progress<O>,
+    running: usize,
+    /// Handed over: nothing more of it is started.
+    is_draining: bool,
+}
+
+/// A worker's state between its effects.
+#[derive(Debug)]
+pub struct Core<R, O> {
+    bounds: Bounds,
+    first_slot: usize,
+    partitions: VecDeque<Option<Partition<O>>>,
+    lanes: Lanes<(Ticket, R)>,
+    /// Completed, in their partitions' order, and not sent yet.
+    unsent: VecDeque<Unsent<O>>,
+    unsent_bytes: usize,
+    pub turns: Turns,
+}
+
+#[derive(Debug)]
+struct Unsent<O> {
+    slot: Slot,
+    next_offset: i64,
+    bytes: usize,
+    outcome: O,
+}
+
+impl<R, O> Core<R, O> {
+    pub fn new(bounds: Bounds, policy: CommitPolicy) -> Core<R, O> {
+        Core {
+            bounds,
+            first_slot: 0,
+            partitions: VecDeque::new(),
+            lanes: Lanes::default(),
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            turns: Turns::new(policy),
+        }
+    }
+
+    /// Takes a partition over. `lane_group` is never used again once its partitions are removed.
+    pub fn add(&mut self, lane_group: u64) -> Slot {
+        let partition = Partition { lane_group, progress: Progress::default(), running: 0, is_draining: false };
+        self.partitions.push_back(Some(partition));
+        Slot(self.first_slot + self.partitions.len() - 1)
+    }
+
+    fn partition(&self, slot: Slot) -> Option<&Partition<O>> {
+        self.partitions.get(slot.0.checked_sub(self.first_slot)?)?.as_ref()
+    }
+
+    fn partition_mut(&mut self, slot: Slot) -> Option<&mut Partition<O>> {
+        self.partitions.get_mut(slot.0.checked_sub(self.first_slot)?)?.as_mut()
+    }
+
+    /// How many more records of the partition may be read.
+    pub fn room(&self, slot: Slot) -> usize {
+        let Some(partition) = self.partition(slot).filter(|partition| !partition.is_draining) else { return 0 };
+        match partition.progress.bytes() < self.bounds.max_in_flight_bytes {
+            true => self.bounds.max_in_flight_records.saturating_sub(partition.progress.records()),
+            false => 0,
+        }
+    }
+
+    /// Whether results pile up because the earlier transaction is still being flushed, or the open one is full.
+    pub fn is_choked(&self) -> bool {
+        self.unsent.len() >= self.bounds.max_unsent_records
+            || self.unsent_bytes >= self.bounds.max_unsent_bytes
+            || self.turns.is_full()
+    }
+
+    /// A record was read. `None` where its partition is not held any more.
+    pub fn offer(
+        &mut self,
+        slot: Slot,
+        key: Option<&Bytes>,
+        next_offset: i64,
+        bytes: usize,
+        record: R,
+    ) -> Option<Offer<R>> {
+        let all_idle = self.lanes.is_idle();
+        let partition = self.partition_mut(slot).filter(|partition| !partition.is_draining)?;
+        if all_idle && partition.progress.records() == 0 {
+            return Some(Offer::RunAlone(record));
+        }
+        let lane = key.map(|key| LaneKey { group: partition.lane_group, key: key.clone() });
+        let ticket = Ticket { slot, sequence: partition.progress.admit(next_offset, bytes) };
+        if let Some(lane) = lane.filter(|lane| self.lanes.is_busy(lane)) {
+            self.lanes.queue(&lane, (ticket, record));
+            return Some(Offer::Queued);
+        }
+        self.partition_mut(slot)?.running += 1;
+        Some(Offer::Run(ticket, record))
+    }
+
+    /// A record that ran alone is complete at once.
+    pub fn pass(&mut self, slot: Slot, next_offset: i64, bytes: usize, now: Duration) -> Passed {
+        if !self.unsent.is_empty() {
+            return Passed::Hold;
+        }
+        let Some((producer, begins)) = self.turns.sender(now) else { return Passed::Hold };
+        self.transaction().add(slot, next_offset, bytes);
+        Passed::Send { producer, begins }
+    }
+
+    /// Keeps the result of a record that ran alone until it may be sent.
+    pub fn hold(&mut self, slot: Slot, next_offset: i64, bytes: usize, outcome: O) {
+        self.unsent_bytes += bytes;
+        self.unsent.push_back(Unsent { slot, next_offset, bytes, outcome });
+    }
+
+    /// A record that ran alone waits: it is in flight from now on.
+    pub fn track(&mut self, slot: Slot, next_offset: i64, bytes: usize) -> Ticket {
+        let partition = self.partition_mut(slot).expect("a record runs only while its partition is held");
+        partition.running += 1;
+        Ticket { slot, sequence: partition.progress.admit(next_offset, bytes) }
+    }
+
+    /// A running record waits for something: later ones of its key queue behind it.
+    pub fn occupy(&mut self, ticket: Ticket, key: Option<&Bytes>) {
+        if let (Some(partition), Some(key)) = (self.partition(ticket.slot), key) {
+            let group = partition.lane_group;
+            self.lanes.occupy(LaneKey { group, key: key.clone() });
+        }
+    }
+
+    #[cfg(test)]
+    /// Whether the ticket's partition is still held.
+    pub fn holds(&self, ticket: Ticket) -> bool {
+        self.partition(ticket.slot).is_some()
+    }
+
+    /// A record in flight is complete.
+    pub fn complete(&mut self, ticket: Ticket, outcome: O) {
+        let Some(partition) = self.partition_mut(ticket.slot) else { return };
+        partition.running -= 1;
+        partition.progress.complete(ticket.sequence, outcome);
+        self.advance(ticket.slot);
+    }
+
+    /// Moves the unbroken run of complete records to those that may be sent.
+    fn advance(&mut self, slot: Slot) {
+        while let Some((next_offset, bytes, outcome)) =
+            self.partition_mut(slot).and_then(|partition| partition.progress.take_first())
+        {
+            self.hold(slot, next_offset, bytes, outcome);
+        }
+    }
+
+    /// The record that runs next in the lane of one that is complete, or whose partition was given away.
+    pub fn next_in_lane(&mut self, ticket: Ticket, key: Option<&Bytes>) -> Option<(Ticket, R)> {
+        let group = self.partition(ticket.slot)?.lane_group;
+        let lane = LaneKey { group, key: key?.clone() };
+        let (next, record) = self.lanes.release(&lane)?;
+        let partition = self.partition_mut(next.slot).expect("waiting records go with their partition");
+        partition.running += 1;
+        Some((next, record))
+    }
+
+    /// The next result that may be sent now.
+    pub fn next_ready(&mut self, now: Duration) -> Option<Ready<O>> {
+        if self.unsent.is_empty() || self.turns.is_full() {
+            return None;
+        }
+        let (producer, begins) = self.turns.sender(now)?;
+        let Unsent { slot, next_offset, bytes, outcome } = self.unsent.pop_front()?;
+        self.unsent_bytes -= bytes;
+        self.transaction().add(slot, next_offset, bytes);
+        Some(Ready { producer, begins, slot, outcome })
+    }
+
+    /// The transaction that takes what is sent.
+    pub fn transaction(&mut self) -> &mut Transaction {
+        self.turns.filling().expect("a transaction is open while something is sent")
+    }
+
+    /// Starts nothing more of the partition: what waits in lanes is forgotten, what runs may still complete.
+    pub fn drain(&mut self, slot: Slot) {
+        if let Some(partition) = self.partition_mut(slot) {
+            partition.is_draining = true;
+        }
+        self.lanes.drop_waiting(|(ticket, _)| ticket.slot == slot);
+    }
+
+    /// Whether everything of a draining partition that can still be committed is.
+    pub fn is_drained(&self, slot: Slot) -> bool {
+        self.partition(slot).is_none_or(|partition| partition.running == 0) && self.is_settled(slot)
+    }
+
+    /// Whether no result of the partition waits to be sent or committed.
+    pub fn is_settled(&self, slot: Slot) -> bool {
+        !self.turns.covers(slot) && self.unsent.iter().all(|unsent| unsent.slot != slot)
+    }
+
+    /// Gives a partition up, with what of it is still in flight. Partitions that share a lane group go together.
+    pub fn remove(&mut self, slot: Slot) {
+        if let Some(group) = self.partition(slot).map(|partition| partition.lane_group) {
+            self.lanes.drop_group(group);
+        }
+        self.unsent.retain(|unsent| unsent.slot != slot);
+        self.unsent_bytes = self.unsent.iter().map(|unsent| unsent.bytes).sum();
+        if let Some(place) = slot.0.checked_sub(self.first_slot)
+            && let Some(partition) = self.partitions.get_mut(place)
+        {
+            *partition = None;
+        }
+        while let Some(None) = self.partitions.front() {
+            self.partitions.pop_front();
+            self.first_slot += 1;
+        }
+    }
+
+    /// Forgets everything that is not committed; partitions stay, and are to be read again from the last commit.
+    /// Returns the producers whose transactions are to be aborted.
+    pub fn reset(&mut self) -> Vec<ProducerIndex> {
+        self.lanes.clear();
+        self.unsent.clear();
+        self.unsent_bytes = 0;
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.progress = Progress::default();
+            partition.running = 0;
+        }
+        self.turns.abort()
+    }
+
+    /// The first record in flight of each partition, by the offset after it.
+    pub fn first_in_flight(&self) -> impl Iterator<Item = (Slot, i64)> {
+        let slots = self.partitions.iter().enumerate().map(|(place, partition)| (self.first_slot + place, partition));
+        slots.filter_map(|(slot, partition)| Some((Slot(slot), partition.as_ref()?.progress.first_next_offset()?)))
+    }
+
+    #[cfg(test)]
+    /// Whether nothing is in flight and nothing waits for its commit.
+    pub fn is_idle(&self) -> bool {
+        self.unsent.is_empty()
+            && self.turns.is_idle()
+            && self.partitions.iter().flatten().all(|partition| partition.progress.records() == 0)
+    }
+}

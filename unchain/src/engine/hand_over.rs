@@ -1,0 +1,203 @@
+//! Membership: partitions taken over and handed over, and the stop, which hands everything over.
+//!
+//! On a revocation nothing more of the partitions is started; what runs may end within the drain timeout; what is
+//! complete is committed; then they are released. Other partitions go on meanwhile.
+
+use std::time::Duration;
+
+use super::EngineError;
+use super::core::Slot;
+use super::handling::Beside;
+use super::session::{Assigned, Session};
+use super::take_over::{Cancel, Prepared};
+use crate::kafka::{ClientError, ErrorKind, GroupEvent, TopicPartition};
+
+/// Partitions that are being handed over.
+#[derive(Debug)]
+pub(crate) struct HandOver {
+    partitions: Vec<TopicPartition>,
+    slots: Vec<Slot>,
+    /// When what still runs is given up.
+    deadline: Duration,
+    is_stop: bool,
+}
+
+/// Partitions that are being taken over.
+#[derive(Debug)]
+pub(crate) struct Taking {
+    assignment: u64,
+    /// Whether the group waits for the answer.
+    is_answered: bool,
+    cancel: Cancel,
+}
+
+impl Taking {
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Session<'_> {
+    /// Hands everything over and takes nothing more.
+    pub(crate) fn begin_stop(&mut self) {
+        self.is_stopping = true;
+        let partitions = self.assigned.iter().map(|assigned| assigned.at.clone()).collect();
+        self.begin_hand_over(partitions, true);
+    }
+
+    /// Goes on with rebalances; tells whether anything was done.
+    pub(crate) fn membership(&mut self) -> Result<bool, EngineError> {
+        let mut any = false;
+        while let Some(event) = self.consumer.next_event() {
+            any = true;
+            match event {
+                GroupEvent::Failed(error) if matches!(error.kind(), ErrorKind::Stop | ErrorKind::Rebuild) => {
+                    return Err(error.into());
+                }
+                // The client reconnects by itself.
+                GroupEvent::Failed(error) => tracing::debug!(%error, "fetching goes on"),
+                GroupEvent::Stalled => return Err(self.stalled()),
+                GroupEvent::Revoked { partitions, lost: true } => {
+                    self.lost = Some(partitions);
+                    let reason = "the group has given this member's partitions away".to_owned();
+                    return Err(ClientError::Operation { operation: "membership", reason, kind: ErrorKind::Abort }.into());
+                }
+                event => self.events.push_back(event),
+            }
+        }
+        any |= self.finish_hand_over()?;
+        let is_answering = self.taking.iter().any(|taking| !taking.is_answered);
+        if self.hand_over.is_none() && !is_answering && !self.is_stopping {
+            match self.events.pop_front() {
+                Some(GroupEvent::Assigned(partitions)) => self.begin_take_over(partitions)?,
+                Some(GroupEvent::Revoked { partitions, .. }) => self.begin_hand_over(partitions, false),
+                Some(GroupEvent::Stalled | GroupEvent::Failed(_)) | None => return Ok(any),
+            }
+            any = true;
+        }
+        Ok(any)
+    }
+
+    fn stalled(&self) -> EngineError {
+        EngineError::Stalled { processor: self.worker.processor.name() }
+    }
+
+    fn begin_take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<(), EngineError> {
+        tracing::debug!(processor = self.worker.processor.name(), ?partitions, "taking over");
+        if partitions.is_empty() {
+            // The group waits for an answer all the same.
+            return Ok(self.consumer.assign(&[]).map(drop)?);
+        }
+        self.assignments += 1;
+        let (assignment, cancel) = (self.assignments, Cancel::default());
+        self.taking.push(Taking { assignment, is_answered: false, cancel: cancel.clone() });
+        self.take_over.clone().start(assignment, partitions, cancel, self.mailbox.clone())
+    }
+
+    /// A step of a take-over is done.
+    pub(crate) fn prepared(&mut self, prepared: Prepared) -> Result<(), EngineError> {
+        match prepared {
+            Prepared::Positions { assignment, positions } => {
+                let Some(taking) = self.taking.iter_mut().find(|taking| taking.assignment == assignment) else {
+                    return Ok(());
+                };
+                taking.is_answered = true;
+                self.assign(assignment, positions?)
+            }
+            Prepared::Tables { assignment, tables } => {
+                let Some(place) = self.taking.iter().position(|taking| taking.assignment == assignment) else {
+                    return Ok(());
+                };
+                self.taking.remove(place);
+                for (beside, tables) in tables? {
+                    self.handling.add_tables(beside, tables);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn assign(
+        &mut self,
+        assignment: u64,
+        positions: Vec<(TopicPartition, Option<i64>)>,
+    ) -> Result<(), EngineError> {
+        let queues = self.consumer.assign(&positions)?;
+        // The number makes the lane groups of this assignment its own.
+        let mut groups: Vec<Beside> = Vec::new();
+        for ((at, committed), queue) in positions.into_iter().zip(queues) {
+            let beside = (self.worker.processor.group_of(&at.topic), at.partition);
+            let group = groups.iter().position(|known| *known == beside).unwrap_or_else(|| {
+                groups.push(beside);
+                groups.len() - 1
+            });
+            let handler = self.handling.calls.handler_of(&at.topic);
+            let handler = handler.expect("only the handlers' inputs are subscribed to");
+            let slot = self.handling.add(handler, beside, (assignment << 32) | group as u64);
+            self.assigned.push(Assigned { at, slot, queue, committed });
+        }
+        self.assigned_changed();
+        Ok(())
+    }
+
+    fn begin_hand_over(&mut self, partitions: Vec<TopicPartition>, is_stop: bool) {
+        tracing::debug!(processor = self.worker.processor.name(), ?partitions, is_stop, "handing over");
+        let slots = self.assigned.iter().filter(|assigned| partitions.contains(&assigned.at));
+        let slots: Vec<Slot> = slots.map(|assigned| assigned.slot).collect();
+        slots.iter().for_each(|slot| self.handling.core.drain(*slot));
+        let deadline = self.now() + self.worker.settings.drain_timeout;
+        self.hand_over = Some(HandOver { partitions, slots, deadline, is_stop });
+    }
+
+    /// Whether a commit is wanted at once, because somebody waits for partitions.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.hand_over.is_some()
+    }
+
+    fn finish_hand_over(&mut self) -> Result<bool, EngineError> {
+        let Some(hand_over) = &self.hand_over else { return Ok(false) };
+        let is_over = self.started.elapsed() >= hand_over.deadline;
+        let is_done = |slot: &Slot| if is_over { self.handling.core.is_settled(*slot) } else { self.handling.core.is_drained(*slot) };
+        if !hand_over.slots.iter().all(is_done) {
+            return Ok(false);
+        }
+        let HandOver { partitions, slots, is_stop, .. } = self.hand_over.take().expect("looked at above");
+        if is_over {
+            tracing::warn!(processor = self.worker.processor.name(), ?partitions,
+                "handlers did not end within the drain timeout: their records will be read again");
+        }
+        self.remove(&slots);
+        if !is_stop {
+            self.consumer.unassign(&partitions)?;
+        }
+        Ok(true)
+    }
+
+    /// Forgets partitions: what of them is in flight is never committed here.
+    pub(crate) fn remove(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            self.handling.remove(*slot);
+        }
+        self.assigned.retain(|assigned| !slots.contains(&assigned.slot));
+        if !self.handling.is_waiting_for_tables() {
+            self.taking.iter().filter(|taking| taking.is_answered).for_each(Taking::cancel);
+            self.taking.retain(|taking| !taking.is_answered);
+        }
+        self.assigned_changed();
+    }
+
+    /// Forgets every partition and whatever is under way with them.
+    pub(crate) fn forget_all(&mut self) {
+        for taking in self.taking.drain(..) {
+            taking.cancel.cancel();
+        }
+        self.hand_over = None;
+        self.events.clear();
+        let slots: Vec<Slot> = self.assigned.iter().map(|assigned| assigned.slot).collect();
+        self.remove(&slots);
+    }
+
+    fn assigned_changed(&mut self) {
+        self.worker.stats.partitions_changed(self.worker.index, self.assigned.len());
+    }
+}

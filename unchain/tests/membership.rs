@@ -1,0 +1,158 @@
+//! Partitions that move: workers and processes that come and go, slow handlers, both group protocols, both guarantees.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use support::{Count, Fixture, Item, Item2, Total, on_each_broker};
+use tokio::sync::Notify;
+use unchain::engine::{EngineSettings, Guarantee};
+use unchain::kafka::GroupProtocol;
+use unchain::process::{Entry, Processor, State};
+
+async fn sum(item: Item, mut total: Entry<Total>) -> Count {
+    let count = total.get().map_or(0, |total| total.count) + 1;
+    let sum = total.get().map_or(0, |total| total.sum) + item.number;
+    total.set(Total { key: item.key.clone(), count, sum });
+    Count { key: item.key, count }
+}
+
+fn items(range: std::ops::Range<i64>) -> impl Iterator<Item = Item> {
+    range.map(|number| Item { key: format!("k{}", number % 40), number })
+}
+
+/// Each key's counts go 1, 2, 3, ...
+fn check_counts(counts: &[Count]) {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for count in counts {
+        let before = last.insert(&count.key, count.count).unwrap_or(0);
+        assert_eq!(count.count, before + 1, "counts of key {}", count.key);
+    }
+}
+
+fn scale_out_and_in(fixture: &Fixture, settings: &EngineSettings) {
+    let start = || fixture.start(&[Processor::new("sum").handle(sum)], settings.clone());
+    let first = start();
+    let mut produced = 0;
+    let mut round = |engines: &[&unchain::engine::Engine]| {
+        fixture.produce(items(produced..produced + 2_000));
+        produced += 2_000;
+        check_counts(&fixture.wait_for::<Count>(usize::try_from(produced).unwrap()));
+        assert!(engines.iter().all(|engine| engine.is_alive()));
+    };
+    round(&[&first]);
+    let second = start();
+    round(&[&first, &second]);
+    let third = start();
+    round(&[&first, &second, &third]);
+    first.stop().unwrap();
+    round(&[&second, &third]);
+    second.stop().unwrap();
+    round(&[&third]);
+    third.stop().unwrap();
+}
+
+on_each_broker!(instances_that_come_and_go_change_no_result, |fixture: &Fixture| {
+    scale_out_and_in(fixture, &EngineSettings::default());
+});
+
+on_each_broker!(several_workers_in_each_of_several_instances_change_no_result, |fixture: &Fixture| {
+    scale_out_and_in(fixture, &EngineSettings { workers: 2, ..EngineSettings::default() });
+});
+
+#[test]
+fn the_brokers_protocol_changes_no_result() {
+    let Some(cluster) = unchain_testkit::TestCluster::kafka() else { return };
+    let settings = EngineSettings { group_protocol: GroupProtocol::Consumer, ..EngineSettings::default() };
+    scale_out_and_in(&Fixture::on(cluster), &settings);
+}
+
+on_each_broker!(tables_on_disk_move_with_their_partitions, |fixture: &Fixture| {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = |name: &str| EngineSettings { state_dir: Some(dir.path().join(name)), ..EngineSettings::default() };
+    let start = |name: &str| fixture.start(&[Processor::new("sum").handle(sum)], settings(name));
+    let first = start("first");
+    fixture.produce(items(0..2_000));
+    check_counts(&fixture.wait_for::<Count>(2_000));
+    let second = start("second");
+    fixture.produce(items(2_000..4_000));
+    check_counts(&fixture.wait_for::<Count>(4_000));
+    first.stop().unwrap();
+    fixture.produce(items(4_000..6_000));
+    check_counts(&fixture.wait_for::<Count>(6_000));
+    second.stop().unwrap();
+    // A restart reads only what its store does not have.
+    let second = start("second");
+    fixture.produce(items(6_000..8_000));
+    check_counts(&fixture.wait_for::<Count>(8_000));
+    let restored = second.stats()[0].restored_records();
+    second.stop().unwrap();
+    assert!(restored < 3_000, "{restored} records were restored of 6,000");
+});
+
+on_each_broker!(at_least_once_loses_nothing_and_keeps_order, |fixture: &Fixture| {
+    let settings = EngineSettings { guarantee: Guarantee::AtLeastOnce, ..EngineSettings::default() };
+    let start = || fixture.start(&[Processor::new("sum").handle(sum)], settings.clone());
+    let engine = start();
+    fixture.produce(items(0..2_000));
+    check_counts(&fixture.wait_for::<Count>(2_000));
+    engine.stop().unwrap();
+    let engine = start();
+    fixture.produce(items(2_000..4_000));
+    check_counts(&fixture.wait_for::<Count>(4_000));
+    engine.stop().unwrap();
+});
+
+/// Lets a record through once it is told to, and counts those that wait.
+#[derive(Clone, Default)]
+struct Gate {
+    open: Arc<Notify>,
+    waiting: Arc<AtomicUsize>,
+}
+
+async fn gated(item: Item, State(gate): State<Gate>) -> Item2 {
+    if item.number == 0 {
+        gate.waiting.fetch_add(1, Ordering::SeqCst);
+        gate.open.notified().await;
+    }
+    Item2 { key: item.key, number: item.number }
+}
+
+on_each_broker!(a_slow_record_holds_up_its_own_partition_only, |fixture: &Fixture| {
+    let gate = Gate::default();
+    let processor = Processor::new("gated").handle(gated).state(gate.clone());
+    let engine = fixture.start(&[processor], EngineSettings::default());
+    // The record that waits, behind it others of its partition, beside it other partitions.
+    fixture.produce_to(0, &Item { key: "slow".to_owned(), number: 0 });
+    (0..10).for_each(|key| fixture.produce_to(0, &Item { key: format!("behind{key}"), number: 2 }));
+    let expected = 50;
+    (0..expected).for_each(|key| fixture.produce_to(1 + key % 5, &Item { key: format!("k{key}"), number: 1 }));
+    let expected = usize::try_from(expected).unwrap();
+    let outputs: Vec<Item2> = fixture.wait_for(expected);
+    assert!(outputs.iter().all(|item| item.number == 1));
+    gate.open.notify_one();
+    let _: Vec<Item2> = fixture.wait_for(expected + 11);
+    engine.stop().unwrap();
+    assert_eq!(gate.waiting.load(Ordering::SeqCst), 1, "the slow record was handled once");
+});
+
+on_each_broker!(a_handler_that_never_ends_does_not_hold_a_stop_up, |fixture: &Fixture| {
+    let gate = Gate::default();
+    let processor = || Processor::new("gated").handle(gated).state(gate.clone());
+    let settings = EngineSettings { drain_timeout: Duration::from_millis(200), ..EngineSettings::default() };
+    let engine = fixture.start(&[processor()], settings.clone());
+    fixture.produce([Item { key: "slow".to_owned(), number: 0 }].into_iter());
+    fixture.produce((1..50).map(|number| Item { key: format!("k{number}"), number }));
+    fixture.wait_until(|| gate.waiting.load(Ordering::SeqCst) == 1);
+    engine.stop().unwrap();
+    // What was not complete is read again by whoever comes next, and nothing twice.
+    gate.open.notify_one();
+    let engine = fixture.start(&[processor()], settings);
+    let mut numbers: Vec<_> = fixture.wait_for::<Item2>(50).iter().map(|item| item.number).collect();
+    engine.stop().unwrap();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+});
