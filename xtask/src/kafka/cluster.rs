@@ -17,6 +17,8 @@ use super::{KafkaError, Libraries};
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const HEAP: [&str; 2] = ["-Xms256m", "-Xmx1g"];
+/// Several brokers share the machine.
+const SMALL_HEAP: [&str; 2] = ["-Xms192m", "-Xmx512m"];
 
 pub struct Cluster {
     dir: PathBuf,
@@ -29,16 +31,26 @@ impl Cluster {
 
     /// Starts new brokers with empty data; returns their bootstrap address once each knows all others.
     pub fn start(&self, libraries: &Libraries, brokers: u16, first_port: u16) -> Result<String, KafkaError> {
+        self.begin(libraries, brokers, first_port, false)
+    }
+
+    /// As [`Self::start`], each broker with a second listener, whose clients are sent to a proxy's port. The proxies are the
+    /// caller's; the address returned leads around them.
+    pub fn start_proxied(&self, libraries: &Libraries, brokers: u16, first_port: u16) -> Result<String, KafkaError> {
+        self.begin(libraries, brokers, first_port, true)
+    }
+
+    fn begin(&self, libraries: &Libraries, brokers: u16, first_port: u16, proxied: bool) -> Result<String, KafkaError> {
         self.refuse_second_start()?;
         self.clear()?;
-        let nodes = nodes(brokers, first_port)?;
+        let nodes = nodes(brokers, first_port, proxied)?;
         for node in &nodes {
             let path = self.file(node.id, "properties");
             let text = properties(node, &nodes, &self.file(node.id, "data"));
             fs::write(&path, text).map_err(KafkaError::io(&path))?;
         }
         self.format(libraries, &nodes)?;
-        self.run(libraries, &nodes)
+        self.run(libraries, &nodes, nodes.len())
     }
 
     /// Starts the brokers again that [`Self::stop`] ended with their data kept, on the same ports.
@@ -48,7 +60,27 @@ impl Cluster {
         if nodes.is_empty() || nodes.iter().any(|node| !self.file(node.id, "data").is_dir()) {
             return Err(KafkaError::NothingKept { dir: self.dir.clone() });
         }
-        self.run(libraries, &nodes)
+        self.run(libraries, &nodes, nodes.len())
+    }
+
+    /// Starts one broker again, beside those that run.
+    pub fn restart_one(&self, libraries: &Libraries, id: u16) -> Result<String, KafkaError> {
+        let nodes = self.nodes();
+        let node = nodes.iter().find(|node| node.id == id && self.file(id, "data").is_dir());
+        let node = node.ok_or(KafkaError::NothingKept { dir: self.dir.clone() })?;
+        if self.running().iter().any(|(running, _)| *running == id) {
+            return Err(KafkaError::Running { dir: self.dir.clone() });
+        }
+        self.run(libraries, std::slice::from_ref(node), nodes.len())
+    }
+
+    /// Ends one broker, whose data stay.
+    pub fn stop_one(&self, id: u16, at_once: bool) -> Result<(), KafkaError> {
+        let Some((_, pid)) = self.running().into_iter().find(|(running, _)| *running == id) else { return Ok(()) };
+        ask_to_end(pid, at_once);
+        await_end(pid, &self.file(id, "properties"))?;
+        let _ = fs::remove_file(self.file(id, "pid"));
+        Ok(())
     }
 
     /// Ends the brokers that run from this folder; logs stay until the next start, data only where it is to be kept.
@@ -69,21 +101,23 @@ impl Cluster {
         Ok(())
     }
 
-    fn run(&self, libraries: &Libraries, nodes: &[Node]) -> Result<String, KafkaError> {
-        let ready = self.spawn(libraries, nodes).and_then(|mut brokers| self.await_ready(nodes, &mut brokers));
+    /// Runs brokers of a cluster of `all` until they answer.
+    fn run(&self, libraries: &Libraries, nodes: &[Node], all: usize) -> Result<String, KafkaError> {
+        let ready = self.spawn(libraries, nodes, all).and_then(|mut begun| self.await_ready(nodes, &mut begun, all));
         if ready.is_err() {
             // The logs that the error names stay; the brokers that did start go.
-            self.stop(true, true)?;
+            nodes.iter().try_for_each(|node| self.stop_one(node.id, true))?;
         }
         ready.map(|()| bootstrap(nodes))
     }
 
-    fn spawn(&self, libraries: &Libraries, nodes: &[Node]) -> Result<Vec<Child>, KafkaError> {
+    fn spawn(&self, libraries: &Libraries, nodes: &[Node], all: usize) -> Result<Vec<Child>, KafkaError> {
+        let heap = if all > 1 { SMALL_HEAP } else { HEAP };
         let mut brokers = Vec::new();
         for node in nodes {
             let (out, err) = self.log(node.id)?;
             let mut broker = libraries.java();
-            broker.args(HEAP).arg("kafka.Kafka").arg(self.file(node.id, "properties"));
+            broker.args(heap).arg("kafka.Kafka").arg(self.file(node.id, "properties"));
             broker.stdin(Stdio::null()).stdout(out).stderr(err);
             // A group of its own: an interrupt at the terminal ends what the user runs, not the brokers beside it.
             let broker = broker.process_group(0).spawn().map_err(KafkaError::io(Path::new("java")))?;
@@ -94,10 +128,10 @@ impl Cluster {
         Ok(brokers)
     }
 
-    fn await_ready(&self, nodes: &[Node], brokers: &mut [Child]) -> Result<(), KafkaError> {
+    fn await_ready(&self, nodes: &[Node], brokers: &mut [Child], all: usize) -> Result<(), KafkaError> {
         let deadline = Instant::now() + START_PATIENCE;
         for (node, broker) in nodes.iter().zip(brokers) {
-            while known_brokers(&node.address()) != Some(nodes.len()) {
+            while known_brokers(&node.address()) != Some(all) {
                 let log = self.file(node.id, "log");
                 if broker.try_wait().map_err(KafkaError::io(&log))?.is_some() {
                     return Err(KafkaError::Ended { node: node.id, log });
@@ -215,7 +249,7 @@ mod tests {
     fn a_broker_is_running_only_while_its_process_is() {
         let dir = tempfile::tempdir().expect("a folder");
         let cluster = Cluster::at(dir.path());
-        let node = Node { id: 1, port: 4000, controller_port: 4001 };
+        let node = Node { id: 1, port: 4000, controller_port: 4001, proxied: None };
         let text = properties(&node, std::slice::from_ref(&node), &cluster.file(1, "data"));
         fs::write(cluster.file(1, "properties"), text).expect("written");
         // This test's own process runs, but not on those settings: an id that was used again.

@@ -33,6 +33,13 @@ pub enum Command {
         /// Starts what `stop --keep-data` stopped: the same brokers, ports and data
         #[arg(long, conflicts_with_all = ["brokers", "port"])]
         keep_data: bool,
+        /// With --keep-data: only the broker of this number, beside those that run
+        #[arg(long, requires = "keep_data")]
+        broker: Option<u16>,
+        /// Gives each broker a listener PROXIED as well, whose clients are sent to the port after the listener's own, where
+        /// the caller runs a proxy; each broker then takes four ports
+        #[arg(long, conflicts_with = "keep_data")]
+        proxied: bool,
     },
     /// Ends the brokers that `start` began, by their process ids
     Stop {
@@ -44,6 +51,9 @@ pub enum Command {
         /// Ends them at once, as a crash would, in place of a controlled shutdown
         #[arg(long)]
         kill: bool,
+        /// Only the broker of this number; its data stay
+        #[arg(long)]
+        broker: Option<u16>,
     },
     /// Runs one of Kafka's own tools, such as org.apache.kafka.tools.TopicCommand
     Tool {
@@ -57,13 +67,23 @@ pub enum Command {
 pub fn run(command: Command) -> Result<(), KafkaError> {
     let dir = |named: Option<PathBuf>| named.unwrap_or_else(|| paths::target().join("kafka"));
     match command {
+        Command::Start { dir: named, keep_data: true, broker: Some(broker), .. } => {
+            println!("{}", Cluster::at(&dir(named)).restart_one(&Libraries::fetch()?, broker)?);
+        }
         Command::Start { dir: named, keep_data: true, .. } => {
             println!("{}", Cluster::at(&dir(named)).restart(&Libraries::fetch()?)?);
         }
-        Command::Start { brokers, port, dir: named, keep_data: false } => {
-            println!("{}", Cluster::at(&dir(named)).start(&Libraries::fetch()?, brokers, port)?);
+        Command::Start { brokers, port, dir: named, proxied, .. } => {
+            let (cluster, libraries) = (Cluster::at(&dir(named)), Libraries::fetch()?);
+            let start = if proxied { Cluster::start_proxied } else { Cluster::start };
+            println!("{}", start(&cluster, &libraries, brokers, port)?);
         }
-        Command::Stop { dir: named, keep_data, kill } => Cluster::at(&dir(named)).stop(keep_data, kill)?,
+        Command::Stop { dir: named, kill, broker: Some(broker), .. } => {
+            Cluster::at(&dir(named)).stop_one(broker, kill)?;
+        }
+        Command::Stop { dir: named, keep_data, kill, broker: None } => {
+            Cluster::at(&dir(named)).stop(keep_data, kill)?
+        }
         Command::Tool { class, arguments } => Libraries::fetch()?.tool(&class, &arguments)?,
     }
     Ok(())

@@ -16,6 +16,16 @@ pub struct Node {
     pub id: u16,
     pub port: u16,
     pub controller_port: u16,
+    pub proxied: Option<Proxied>,
+}
+
+/// A second listener, whose clients are told to come by way of a proxy that somebody else starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxied {
+    /// Where the broker listens.
+    pub port: u16,
+    /// Where it says that it listens: the proxy's port.
+    pub advertised_port: u16,
 }
 
 impl Node {
@@ -25,17 +35,25 @@ impl Node {
 }
 
 /// The nodes of a cluster whose first port is `first_port`, or that takes free ones where it is 0.
-pub fn nodes(brokers: u16, first_port: u16) -> Result<Vec<Node>, KafkaError> {
-    let first = if first_port == 0 { free_ports(brokers * 2).ok_or(KafkaError::NoPorts)? } else { first_port };
+pub fn nodes(brokers: u16, first_port: u16, proxied: bool) -> Result<Vec<Node>, KafkaError> {
+    let ports_each = if proxied { 4 } else { 2 };
+    let first = if first_port == 0 { free_ports(brokers * ports_each).ok_or(KafkaError::NoPorts)? } else { first_port };
     let node = |index| {
-        let port = first.checked_add(index * 2 + 1)? - 1;
-        Some(Node { id: index + 1, port, controller_port: port + 1 })
+        let last = first.checked_add(index * ports_each + ports_each - 1)?;
+        let port = last - (ports_each - 1);
+        let proxied = proxied.then_some(Proxied { port: port + 2, advertised_port: port + 3 });
+        Some(Node { id: index + 1, port, controller_port: port + 1, proxied })
     };
     let nodes: Vec<Node> = (0..brokers).map(node).collect::<Option<_>>().ok_or(KafkaError::NoPorts)?;
-    match nodes.iter().flat_map(|node| [node.port, node.controller_port]).find(|&port| !is_free(port)) {
+    match nodes.iter().flat_map(ports).find(|&port| !is_free(port)) {
         Some(port) => Err(KafkaError::PortTaken { port }),
         None => Ok(nodes),
     }
+}
+
+fn ports(node: &Node) -> Vec<u16> {
+    let proxied = node.proxied.iter().flat_map(|proxied| [proxied.port, proxied.advertised_port]);
+    [node.port, node.controller_port].into_iter().chain(proxied).collect()
 }
 
 /// What clients connect to.
@@ -50,18 +68,23 @@ pub fn properties(node: &Node, nodes: &[Node], data: &Path) -> String {
     let replicas = nodes.len().min(3);
     // With three copies one broker may be down and a transaction still commits.
     let in_sync = if replicas > 1 { 2 } else { 1 };
-    let Node { id, port, controller_port } = node;
+    let Node { id, port, controller_port, .. } = node;
     let data = data.display();
+    let outside = |port: fn(&Proxied) -> u16| {
+        node.proxied.as_ref().map_or_else(String::new, |proxied| format!(",PROXIED://{HOST}:{}", port(proxied)))
+    };
+    let (listener, advertised) = (outside(|proxied| proxied.port), outside(|proxied| proxied.advertised_port));
+    let moving = if node.proxied.is_some() { MOVING } else { "" };
     format!(
         "# Written by `cargo xtask kafka start`.
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}
-advertised.listeners=PLAINTEXT://{HOST}:{port}
+listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}{listener}
+advertised.listeners=PLAINTEXT://{HOST}:{port}{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={data}
 num.partitions=6
 default.replication.factor={replicas}
@@ -82,16 +105,34 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=500
-"
+{moving}"
     )
 }
+
+/// A cluster under faults recovers by itself, and soon: leaders go back after a restart, and with them the coordinators
+/// of groups and transactions; what a killed producer left open is ended when its time is over, not up to 10 s later.
+const MOVING: &str = "
+auto.leader.rebalance.enable=true
+leader.imbalance.check.interval.seconds=10
+leader.imbalance.per.broker.percentage=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+";
 
 /// Reads back what [`properties`] wrote.
 pub fn node_of(properties: &str) -> Option<Node> {
     let value = |key: &str| properties.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    let (broker, controller) = value("listeners")?.split_once(',')?;
-    let port = |listener: &str| listener.rsplit(':').next()?.parse().ok();
-    Some(Node { id: value("node.id")?.parse().ok()?, port: port(broker)?, controller_port: port(controller)? })
+    let port = |listeners: &str, name: &str| {
+        let listener = listeners.split(',').find_map(|listener| listener.strip_prefix(name)?.strip_prefix("://"))?;
+        listener.rsplit(':').next()?.parse().ok()
+    };
+    let (own, advertised) = (value("listeners")?, value("advertised.listeners")?);
+    let proxied = port(own, "PROXIED").zip(port(advertised, "PROXIED"));
+    Some(Node {
+        id: value("node.id")?.parse().ok()?,
+        port: port(own, "PLAINTEXT")?,
+        controller_port: port(own, "CONTROLLER")?,
+        proxied: proxied.map(|(port, advertised_port)| Proxied { port, advertised_port }),
+    })
 }
 
 fn is_free(port: u16) -> bool {
@@ -113,7 +154,7 @@ mod tests {
     use super::*;
 
     fn three() -> Vec<Node> {
-        (0..3).map(|i| Node { id: i + 1, port: 4000 + 2 * i, controller_port: 4001 + 2 * i }).collect()
+        (0..3).map(|i| Node { id: i + 1, port: 4000 + 2 * i, controller_port: 4001 + 2 * i, proxied: None }).collect()
     }
 
     #[test]
@@ -140,7 +181,8 @@ mod tests {
 
     #[test]
     fn settings_tell_their_node() {
-        for node in three() {
+        let proxied = Some(Proxied { port: 5000, advertised_port: 5001 });
+        for node in three().into_iter().chain([Node { proxied, ..three()[0].clone() }]) {
             assert_eq!(node_of(&properties(&node, &three(), Path::new("data"))), Some(node));
         }
         assert_eq!(node_of("node.id=1"), None);
@@ -150,13 +192,13 @@ mod tests {
     fn a_taken_port_is_named() {
         let taken = TcpListener::bind((HOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = nodes(1, port).unwrap_err();
+        let error = nodes(1, port, false).unwrap_err();
         assert!(matches!(error, KafkaError::PortTaken { port: named } if named == port), "{error}");
     }
 
     #[test]
     fn free_ports_are_found() {
-        let nodes = nodes(3, 0).unwrap();
+        let nodes = nodes(3, 0, true).unwrap();
         assert_eq!(nodes.len(), 3);
         assert!(nodes.iter().all(|node| SEARCHED_PORTS.contains(&node.port) && node.controller_port == node.port + 1));
     }
