@@ -47,7 +47,41 @@ struct Figure {
     step: String,
     store: &'static str,
     nanoseconds: f64,
+    /// Of the measuring thread alone, so that a busy machine does not show; the store's own threads come on top.
+    cpu_nanoseconds: f64,
     resident_mb: f64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Took {
+    wall: Duration,
+    cpu: Duration,
+}
+
+struct Start(Instant, Duration);
+
+impl Start {
+    fn now() -> Start {
+        Start(Instant::now(), thread_cpu())
+    }
+
+    fn elapsed(&self) -> Took {
+        Took { wall: self.0.elapsed(), cpu: thread_cpu().saturating_sub(self.1) }
+    }
+}
+
+impl std::ops::Add for Took {
+    type Output = Took;
+
+    fn add(self, other: Took) -> Took {
+        Took { wall: self.wall + other.wall, cpu: self.cpu + other.cpu }
+    }
+}
+
+/// Time that this thread has run; zero where the system does not say.
+fn thread_cpu() -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(schedstat.split(' ').next().and_then(|run| run.parse().ok()).unwrap_or(0))
 }
 
 struct Bench<'a> {
@@ -64,10 +98,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let temporary = tempfile::tempdir()?;
     let dir = args.dir.as_deref().unwrap_or(temporary.path());
-    let mut figures = run(&args, "memory", &Stores::memory())?;
     let at = |dir: &Path| Stores::at(dir, "bench", "tables", StoreSettings::default());
-    figures.extend(run(&args, "disk", &at(dir))?);
+    // The one that should take little memory first: what a step has freed may stay with the process.
+    let mut figures = run(&args, "disk", &at(dir))?;
     figures.push(reopen(&at(dir))?);
+    figures.extend(run(&args, "memory", &Stores::memory())?);
     print(&args, &figures, disk_bytes(dir));
     Ok(())
 }
@@ -93,7 +128,7 @@ fn run(args: &Args, store: &'static str, stores: &Stores) -> Result<Vec<Figure>,
 }
 
 fn reopen(stores: &Stores) -> Result<Figure, Box<dyn Error>> {
-    let start = Instant::now();
+    let start = Start::now();
     let tables = open(stores)?;
     tables.get(0, &key(7))?;
     Ok(figure("open and first read".to_owned(), "disk", start.elapsed(), 1))
@@ -114,7 +149,7 @@ impl Bench<'_> {
 
     fn restore(&mut self) -> Result<(), Box<dyn Error>> {
         let value = self.value();
-        let start = Instant::now();
+        let start = Start::now();
         for row in 0..self.args.rows {
             // Not in the order of their keys: a changelog is not either.
             self.tables.restore(0, &key(row.wrapping_mul(0x9e37_79b1) % self.args.rows), Some(&value), 0);
@@ -128,7 +163,7 @@ impl Bench<'_> {
     /// What a stateful handler costs the table: a read, a write, and its commit in transactions of 1,000 records.
     fn update(&mut self, what: &str, keys: u64) -> Result<(), Box<dyn Error>> {
         let mut changes = Vec::with_capacity(1_000);
-        let start = Instant::now();
+        let start = Start::now();
         for _ in 0..self.args.operations / 1_000 {
             for _ in 0..1_000 {
                 let key = key(self.below(keys));
@@ -150,7 +185,7 @@ impl Bench<'_> {
     }
 
     fn read(&mut self, what: &str, keys: u64) -> Result<(), Box<dyn Error>> {
-        let start = Instant::now();
+        let start = Start::now();
         for _ in 0..self.args.operations {
             let key = key(self.below(keys));
             std::hint::black_box(self.tables.get(0, &key)?);
@@ -161,7 +196,7 @@ impl Bench<'_> {
 
     fn ranges(&mut self) -> Result<(), Box<dyn Error>> {
         let ranges = self.args.operations / 20;
-        let start = Instant::now();
+        let start = Start::now();
         for _ in 0..ranges {
             let from = key(self.below(self.args.rows));
             std::hint::black_box(self.tables.range(0, &from, None, 10)?);
@@ -171,27 +206,28 @@ impl Bench<'_> {
     }
 
     fn flush(&mut self, rows: u64) -> Result<(), Box<dyn Error>> {
-        let (mut took, times) = (Duration::ZERO, 20);
+        let (mut took, times) = (Took::default(), 20);
         for _ in 0..times {
             for _ in 0..rows {
                 let change = Change { table: 0, key: key(self.below(self.args.rows)), value: Some(self.value()) };
                 self.tables.commit([&change]);
             }
-            let start = Instant::now();
+            let start = Start::now();
             self.tables.flush(&[self.offset])?;
-            took += start.elapsed();
+            took = took + start.elapsed();
         }
         self.took(format!("flush of {rows} rows"), took, times);
         Ok(())
     }
 
-    fn took(&mut self, step: String, took: Duration, operations: u64) {
+    fn took(&mut self, step: String, took: Took, operations: u64) {
         self.figures.push(figure(step, self.store, took, operations));
     }
 }
 
-fn figure(step: String, store: &'static str, took: Duration, operations: u64) -> Figure {
-    Figure { step, store, nanoseconds: took.as_nanos() as f64 / operations as f64, resident_mb: resident_mb() }
+fn figure(step: String, store: &'static str, took: Took, operations: u64) -> Figure {
+    let each = |took: Duration| took.as_nanos() as f64 / operations as f64;
+    Figure { step, store, nanoseconds: each(took.wall), cpu_nanoseconds: each(took.cpu), resident_mb: resident_mb() }
 }
 
 fn key(row: u64) -> Bytes {
@@ -221,6 +257,7 @@ fn print(args: &Args, figures: &[Figure], disk_bytes: u64) {
             .iter()
             .map(|figure| {
                 serde_json::json!({ "step": figure.step, "store": figure.store, "nanoseconds": figure.nanoseconds,
+                                    "cpu_nanoseconds": figure.cpu_nanoseconds,
                                     "resident_mb": figure.resident_mb })
             })
             .collect();
@@ -228,9 +265,10 @@ fn print(args: &Args, figures: &[Figure], disk_bytes: u64) {
         return;
     }
     let mut table = Table::new();
-    table.set_header(["step", "store", "nanoseconds", "resident MB"]);
+    table.set_header(["step", "store", "ns", "CPU ns", "resident MB"]);
     for figure in figures {
-        let numbers = [format!("{:.0}", figure.nanoseconds), format!("{:.0}", figure.resident_mb)];
+        let numbers =
+            [figure.nanoseconds, figure.cpu_nanoseconds, figure.resident_mb].map(|number| format!("{number:.0}"));
         table.add_row([figure.step.as_str(), figure.store].into_iter().chain(numbers.iter().map(String::as_str)));
     }
     println!("{table}\n{:.0} MB on disk", disk_bytes as f64 / 1e6);

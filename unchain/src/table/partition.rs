@@ -182,7 +182,12 @@ impl PartitionTables {
     }
 
     /// Takes one record of a table's changelog, in their order. The record's timestamp is the event time of the change.
+    ///
+    /// Once the store has failed nothing is taken; [`finish_restore`](Self::finish_restore) says so.
     pub fn restore(&mut self, table: usize, key: &[u8], value: Option<&[u8]>, timestamp_ms: i64) {
+        if self.failed.is_some() {
+            return;
+        }
         let restored =
             self.tables[table].restore(Bytes::copy_from_slice(key), value.map(Bytes::copy_from_slice), timestamp_ms);
         if timestamp_ms >= 0 {

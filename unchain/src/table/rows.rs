@@ -381,6 +381,9 @@ impl Rows {
             if slot.differs() {
                 // It comes back when the store has what stands.
                 slot.queued = false;
+                if !slot.dirty {
+                    self.clean_bytes -= std::mem::take(&mut slot.charged_bytes) as usize;
+                }
             } else if std::mem::take(&mut slot.used) {
                 self.clean.push_back(place);
             } else {

@@ -82,7 +82,8 @@ impl Table {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         // A statement of its own, so that the lock is free again when the store is asked.
         let known = self.rows().get(key, View::Open);
-        known.map_or_else(|| self.load(key), Ok)
+        let max_clean_bytes = || self.stores.share(self.stores.settings().max_cached_bytes);
+        known.map_or_else(|| self.load(key, max_clean_bytes()), Ok)
     }
 
     /// The committed row, for any thread. Between the two looks the owner may commit; either answer was right then.
@@ -158,13 +159,14 @@ impl Table {
     /// Where rows expire, the time and presence of a row must be known before it changes.
     fn load_before_change(&self, key: &[u8]) -> Result<(), StoreError> {
         if self.options.expire_rows() && self.disk.is_some() && self.rows().get(key, View::Open).is_none() {
-            self.load(key)?;
+            // It stays, whatever the bound, until it is changed: the next flush sees to the bound.
+            self.load(key, usize::MAX)?;
         }
         Ok(())
     }
 
     #[cold]
-    fn load(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn load(&self, key: &[u8], max_clean_bytes: usize) -> Result<Option<Bytes>, StoreError> {
         let Some(disk) = &self.disk else { return Ok(None) };
         if key.len() > MAX_KEY_BYTES {
             return Err(StoreError::KeyTooLong { bytes: key.len(), limit: MAX_KEY_BYTES });
@@ -178,7 +180,6 @@ impl Table {
             stored_ms: time_ms,
             ..RowTime::default()
         });
-        let max_clean_bytes = self.stores.share(self.stores.settings().max_cached_bytes);
         self.rows().remember(Bytes::copy_from_slice(key), value.clone(), time, max_clean_bytes);
         Ok(value)
     }

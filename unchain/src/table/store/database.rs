@@ -93,6 +93,13 @@ impl Database {
     }
 
     #[cold]
+    pub(super) fn stalled(&self) -> StoreError {
+        self.state.fetch_max(FAILED, Ordering::AcqRel);
+        let reason = "its background work has stopped; is the disk full?".to_owned();
+        StoreError::Failed { dir: self.dir.clone(), reason }
+    }
+
+    #[cold]
     pub(super) fn damaged(&self, reason: &str) -> StoreError {
         self.state.fetch_max(DAMAGED, Ordering::AcqRel);
         StoreError::Failed { dir: self.dir.clone(), reason: reason.to_owned() }

@@ -4,6 +4,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fjall::{Keyspace, OwnedWriteBatch as Batch};
@@ -15,6 +16,9 @@ use super::mark::Mark;
 
 /// The longest key of a row: the store's own limit is 64 KiB, and a key appears behind a time as well.
 pub const MAX_KEY_BYTES: usize = 65_000;
+
+/// The longest that a batch waits for the store's background work.
+const MAX_STALL: Duration = Duration::from_secs(10);
 
 /// The first byte of a key in the store. The mark stands before all rows, their times behind them.
 const MARK: u8 = 0;
@@ -109,7 +113,20 @@ impl DiskTable {
     }
 
     /// Writes a batch: all of it, or nothing.
+    ///
+    /// # Errors
+    /// What the store says; and where its background work has not kept up for [`MAX_STALL`], as it does not once it has
+    /// met a full disk.
     pub(crate) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        // The store would wait itself at twice as much, without an end where its background work has died.
+        let started = Instant::now();
+        while self.tree.sealed_memtable_count() >= 2 || self.tree.l0_table_count() >= 16 {
+            if started.elapsed() > MAX_STALL {
+                return Err(self.database.stalled());
+            }
+            #[allow(clippy::disallowed_methods, reason = "the store does not signal the end of its background work")]
+            std::thread::sleep(Duration::from_millis(2));
+        }
         batch.commit().map_err(|error| self.database.failed("writing rows", error))
     }
 
