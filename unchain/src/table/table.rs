@@ -143,7 +143,10 @@ impl Table {
         let mut batch = disk.batch();
         {
             let rows = self.rows();
-            for (key, value, time) in rows.dirty_rows() {
+            // In the order of the store's own, which it takes in faster.
+            let mut dirty: Vec<_> = rows.dirty_rows().collect();
+            dirty.sort_unstable_by_key(|(key, ..)| *key);
+            for (key, value, time) in dirty {
                 disk.put(&mut batch, key, value, time);
             }
             if let Some(mark) = mark {
