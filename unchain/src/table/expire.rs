@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use super::rows::Rows;
-use super::table::Table;
+use super::shared::Table;
 
 /// Entries of the index looked at in one call, for each row that it may give back: what is changed at the moment, and
 /// what changed since the store was written, is passed over.

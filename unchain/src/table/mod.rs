@@ -8,8 +8,8 @@ mod options;
 mod partition;
 mod reader;
 mod rows;
+mod shared;
 mod store;
-mod table;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -50,7 +50,7 @@ impl Default for StoreSettings {
             max_journal_bytes: 64 << 20,
             max_open_files: 256,
             flush_interval: Duration::from_secs(1),
-            delete_retention: Duration::from_hours(24),
+            delete_retention: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::rows::View;
+use super::shared::Table;
 use super::store::Mark;
-use super::table::Table;
 use super::{StoreError, Stores, TableOptions};
 use crate::contract::Topic;
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::rows::View;
-use super::table::Table;
+use super::shared::Table;
 use super::{StoreError, Stores, murmur2};
 use crate::contract::{DecodeError, Topic};
 

@@ -34,7 +34,7 @@ impl Mark {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Mark> {
         let (fixed, topic) = bytes.split_at_checked(FIXED_BYTES)?;
         let [FORMAT_VERSION, timed @ (0 | 1), numbers @ ..] = fixed else { return None };
-        let number = |index: usize| Some(<[u8; 8]>::try_from(numbers.get(index * 8..index * 8 + 8)?).ok()?);
+        let number = |index: usize| <[u8; 8]>::try_from(numbers.get(index * 8..index * 8 + 8)?).ok();
         Some(Mark {
             timed: *timed == 1,
             next_offset: i64::from_be_bytes(number(0)?),

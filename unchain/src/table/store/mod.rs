@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::table::Table;
+use super::shared::Table;
 use super::{StoreError, StoreSettings};
 use database::Database;
 pub use disk::MAX_KEY_BYTES;

@@ -21,7 +21,7 @@ fn open(stores: &Stores) -> Result<PartitionTables, StoreError> {
 /// The changelog's record at an offset: each key is written again and again, now and then deleted.
 fn record(offset: u32) -> Change {
     let key = Bytes::from((offset % ROWS).to_string());
-    let value = (offset % 7 != 0).then(|| Bytes::from(offset.to_string()));
+    let value = (!offset.is_multiple_of(7)).then(|| Bytes::from(offset.to_string()));
     Change { table: 0, key, value }
 }
 
@@ -41,7 +41,7 @@ fn child() {
     tables.finish_restore(&[0]).unwrap();
     for offset in 0.. {
         commit(&mut tables, offset);
-        if offset % 100 == 99 {
+        if (offset + 1).is_multiple_of(100) {
             // A lower bound only, as the engine has it.
             tables.flush(&[i64::from(offset) - 30]).unwrap();
             println!("flushed {offset}");
