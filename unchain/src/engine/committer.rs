@@ -35,6 +35,8 @@ pub(crate) enum Report {
     Aborted(Result<(), EngineError>),
     /// From the thread that prepares newly assigned partitions.
     TakeOver(super::take_over::Prepared),
+    /// From the thread that asks whether the inputs exist: the first that does not.
+    Inputs { missing: Option<&'static str> },
 }
 
 /// Where the threads that work for a worker leave their reports.

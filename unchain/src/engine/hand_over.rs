@@ -6,11 +6,15 @@
 use std::time::Duration;
 
 use super::EngineError;
+use super::committer::Report;
 use super::core::Slot;
 use super::handling::Beside;
 use super::session::{Assigned, Session};
 use super::take_over::{Cancel, Prepared};
 use crate::kafka::{ClientError, ErrorKind, GroupEvent, TopicPartition};
+
+/// How long the cluster may take to say which topics it has.
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Partitions that are being handed over.
 #[derive(Debug)]
@@ -55,7 +59,10 @@ impl Session<'_> {
                     return Err(error.into());
                 }
                 // The client reconnects by itself.
-                GroupEvent::Failed(error) => tracing::debug!(%error, "fetching goes on"),
+                GroupEvent::Failed(error) => {
+                    tracing::debug!(%error, "fetching goes on");
+                    self.topic_watch.suspect(self.started.elapsed());
+                }
                 GroupEvent::Stalled => return Err(self.stalled()),
                 GroupEvent::Revoked { partitions, lost: true } => {
                     self.lost = Some(partitions);
@@ -76,6 +83,41 @@ impl Session<'_> {
             any = true;
         }
         Ok(any)
+    }
+
+    /// Asks aside whether the inputs exist, where there is reason to.
+    pub(crate) fn watch_inputs(&mut self, now: Duration) -> Result<(), EngineError> {
+        if !self.topic_watch.is_due(now) {
+            return Ok(());
+        }
+        let (connection, mailbox) = (self.worker.connection.clone(), self.mailbox.clone());
+        let inputs: Vec<&'static str> = self.worker.processor.declaration().inputs().iter().map(|at| at.name).collect();
+        let ask = move || {
+            let missing = match connection.topics(ASK_DEADLINE) {
+                Ok(existing) => inputs.into_iter().find(|name| !existing.iter().any(|topic| topic.name == *name)),
+                Err(_) => None,
+            };
+            drop(mailbox.send(Report::Inputs { missing }));
+        };
+        let thread = std::thread::Builder::new().name("input-watch".to_owned()).spawn(ask);
+        thread.map(drop).map_err(|error| EngineError::Thread { reason: error.to_string() })
+    }
+
+    pub(crate) fn inputs_answered(&mut self, missing: Option<&'static str>) -> Result<(), EngineError> {
+        let processor = self.worker.processor.name();
+        match missing {
+            Some(topic) if self.topic_watch.answered(true, self.started.elapsed()) => {
+                Err(EngineError::InputDeleted { processor, topic })
+            }
+            Some(topic) => {
+                tracing::warn!(processor, topic, "the input is missing");
+                Ok(())
+            }
+            None => {
+                self.topic_watch.answered(false, self.started.elapsed());
+                Ok(())
+            }
+        }
     }
 
     fn stalled(&self) -> EngineError {
@@ -142,6 +184,7 @@ impl Session<'_> {
 
     fn begin_hand_over(&mut self, partitions: Vec<TopicPartition>, is_stop: bool) {
         tracing::debug!(processor = self.worker.processor.name(), ?partitions, is_stop, "handing over");
+        self.topic_watch.suspect(self.started.elapsed());
         let slots = self.assigned.iter().filter(|assigned| partitions.contains(&assigned.at));
         let slots: Vec<Slot> = slots.map(|assigned| assigned.slot).collect();
         slots.iter().for_each(|slot| self.handling.core.drain(*slot));

@@ -14,6 +14,7 @@ mod settings;
 mod shutdown;
 mod stats;
 mod take_over;
+mod topic_watch;
 mod transactions;
 mod watchdog;
 mod worker;
@@ -21,6 +22,7 @@ mod worker;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -60,6 +62,10 @@ pub enum EngineError {
     Panicked { processor: &'static str },
     #[error("a failed record could not be set aside: {reason}")]
     Policy { reason: String },
+    #[error("processor {processor} has lost its input {topic}: the topic was deleted while it was read")]
+    InputDeleted { processor: &'static str, topic: &'static str },
+    #[error("the state directory {} cannot be used: {source}", dir.display())]
+    StateDir { dir: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a worker of processor {processor} did not poll in time and was taken for dead by its group")]
@@ -167,7 +173,7 @@ impl Engine {
         let written = declared.outputs().iter().chain(declared.tables()).map(|topic| topic.name);
         let stats = Arc::new(ProcessorStats::new(processor.name(), written, start.settings.workers));
         self.stats.push(Arc::clone(&stats));
-        let stores = stores(processor, start.settings);
+        let stores = stores(processor, start.settings)?;
         for index in 0..start.settings.workers {
             let worker = Worker {
                 connection: start.connection.clone(),
@@ -272,12 +278,16 @@ fn check_topics(
 }
 
 /// Where a processor's tables are kept. An instance without a name has one folder, which no other may use meanwhile.
-fn stores(processor: &Processor, settings: &EngineSettings) -> Stores {
+///
+/// # Errors
+/// [`EngineError::StateDir`] where the folder cannot be made: better known now than with the first partition.
+fn stores(processor: &Processor, settings: &EngineSettings) -> Result<Stores, EngineError> {
+    let Some(dir) = &settings.state_dir else { return Ok(Stores::memory()) };
     let instance = settings.instance.as_deref().unwrap_or("unnamed");
-    match &settings.state_dir {
-        Some(dir) => Stores::at(dir, processor.name(), instance, StoreSettings::default()),
-        None => Stores::memory(),
-    }
+    let stores = Stores::at(dir, processor.name(), instance, StoreSettings::default());
+    let made = stores.dir().map_or(Ok(()), std::fs::create_dir_all);
+    made.map_err(|source| EngineError::StateDir { dir: dir.clone(), source })?;
+    Ok(stores)
 }
 
 /// 0 where the topic does not exist.

@@ -15,6 +15,7 @@ use super::hand_over::{HandOver, Taking};
 use super::handling::Handling;
 use super::outbox::Outbox;
 use super::take_over::TakeOver;
+use super::topic_watch::TopicWatch;
 use super::transactions::Flush;
 use super::watchdog::Watchdog;
 use super::worker::Worker;
@@ -63,6 +64,7 @@ pub(crate) struct Session<'w> {
     pub(crate) assignments: u64,
     pub(crate) aborts_in_a_row: u32,
     watchdog: Watchdog,
+    pub(crate) topic_watch: TopicWatch,
     /// When the watchdog looks again.
     look_at: Duration,
     pub(crate) started: Instant,
@@ -140,6 +142,7 @@ impl<'w> Session<'w> {
             assignments: 0,
             aborts_in_a_row: 0,
             watchdog: Watchdog::default(),
+            topic_watch: TopicWatch::default(),
             look_at: Duration::ZERO,
             started: Instant::now(),
             idle_since: None,
@@ -196,6 +199,7 @@ impl<'w> Session<'w> {
         if now >= self.look_at {
             self.look_at = now + WATCH_INTERVAL;
             self.watch(now);
+            self.watch_inputs(now)?;
         }
         let commit_at = self.commit_at();
         if commit_at.is_some_and(|at| at <= now) {

@@ -114,6 +114,7 @@ impl Session<'_> {
                 // Awaited where it is ordered.
                 Report::Aborted(_) => {}
                 Report::TakeOver(prepared) => self.prepared(prepared)?,
+                Report::Inputs { missing } => self.inputs_answered(missing)?,
             }
         }
         Ok(any)
