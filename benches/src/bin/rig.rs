@@ -1,7 +1,7 @@
 //! The comparison's own contestant: J1, J2 and the slow job by the public handler API, until SIGTERM.
 //!
 //! Everything is in the environment, as for every peer: BROKERS IN_TOPIC OUT_TOPIC CLOG_TOPIC GROUP MODE JOB THRESHOLD
-//! STATE_DIR, and WORKERS (2), HANDLER_MS (20), SESSION_MS.
+//! STATE_DIR, and WORKERS (2), HANDLER_MS (20), SESSION_MS, KAFKA_PROPERTIES (librdkafka's own, NAME=VALUE).
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -109,7 +109,11 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let run = Environment::read()?;
     let signals = Signals::watch()?;
     let registry: Arc<dyn SchemaRegistry> = Arc::new(PresetRegistry::of(&SCHEMAS));
-    let connection = Connection::new(&run.brokers);
+    let mut connection = Connection::new(&run.brokers);
+    for property in std::env::var("KAFKA_PROPERTIES").unwrap_or_default().split_whitespace() {
+        let (name, value) = property.split_once('=').ok_or("KAFKA_PROPERTIES are NAME=VALUE pairs")?;
+        connection = connection.with_property(name, value)?;
+    }
     let engine = Engine::start(&connection, &registry, &[processor(&run)], &settings(&run), no_failures)?;
     while engine.is_alive() && !signals.wait(Duration::from_millis(200)) {}
     engine.stop()?;

@@ -96,28 +96,34 @@ fn commit(
     broker_timeout: Duration,
     mailbox: &Mailbox,
 ) -> Result<Vec<i64>, EngineError> {
-    let stable_ends = order.changelogs.iter().map(|at| offsets.stable_end(&at.topic, at.partition, broker_timeout));
-    let stable_ends = stable_ends.collect::<Result<Vec<_>, _>>()?;
+    let producer = &order.producer;
+    if !producer.is_transactional() {
+        let stable_ends = stable_ends(order, offsets, broker_timeout)?;
+        producer.commit()?;
+        drop(mailbox.send(Report::Flushed));
+        // Refused offsets are read again: that may give results twice, which this guarantee allows.
+        group.commit(&order.next_offsets).map_err(ClientError::into_abort)?;
+        return Ok(stable_ends);
+    }
+    // First of all: the next transaction's outputs wait for this.
+    producer.flush()?;
+    drop(mailbox.send(Report::Flushed));
+    let stable_ends = stable_ends(order, offsets, broker_timeout)?;
     if group.assignment_lost() {
         // The broker would refuse the offsets as well, but only as long as it can tell who sends them.
         let reason = "the group has given this member's partitions away".to_owned();
         return Err(ClientError::Operation { operation: "commit", reason, kind: ErrorKind::Abort }.into());
     }
-    let producer = &order.producer;
-    if producer.is_transactional() {
-        // The group's identity and generation of this moment fence the offsets (KIP-447), which travel while the last
-        // outputs do.
-        producer.send_offsets(&order.next_offsets, &group.group_metadata()?)?;
-        producer.flush()?;
-        drop(mailbox.send(Report::Flushed));
-        producer.commit()?;
-    } else {
-        producer.commit()?;
-        drop(mailbox.send(Report::Flushed));
-        // Refused offsets are read again: that may give results twice, which this guarantee allows.
-        group.commit(&order.next_offsets).map_err(ClientError::into_abort)?;
-    }
+    // The group's identity and generation of this moment fence the offsets (KIP-447).
+    producer.send_offsets(&order.next_offsets, &group.group_metadata()?)?;
+    producer.commit()?;
     Ok(stable_ends)
+}
+
+/// Asked before the commit: this transaction is not decided yet, so its changes lie above.
+fn stable_ends(order: &Commit, offsets: &OffsetsClient, broker_timeout: Duration) -> Result<Vec<i64>, EngineError> {
+    let ends = order.changelogs.iter().map(|at| offsets.stable_end(&at.topic, at.partition, broker_timeout));
+    Ok(ends.collect::<Result<Vec<_>, _>>()?)
 }
 
 fn abort(producers: &[Arc<OutputProducer>]) -> Result<(), EngineError> {
