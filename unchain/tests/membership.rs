@@ -93,6 +93,29 @@ on_each_broker!(tables_on_disk_move_with_their_partitions, |fixture: &Fixture| {
     assert!(restored < 3_000, "{restored} records were restored of 6,000");
 });
 
+on_each_broker!(a_table_is_queried_where_its_partition_is, |fixture: &Fixture| {
+    let start = || fixture.start(&[Processor::new("sum").handle(sum)], EngineSettings::default());
+    let first = start();
+    fixture.produce(items(0..400));
+    check_counts(&fixture.wait_for::<Count>(400));
+    let rows = first.table::<Total>().unwrap();
+    // The commit that readers saw is known to the worker a moment later.
+    fixture.wait_until(|| rows.get("k7").unwrap().is_some_and(|row| row.count == 10));
+    assert!(rows.get("k99").unwrap().is_none());
+    assert_eq!(rows.range("k1", Some("k2"), 100).unwrap().len(), 11);
+    assert!(first.table::<Count>().is_none());
+    let second = start();
+    fixture.wait_until(|| second.stats()[0].assigned_partitions() == 3 && first.stats()[0].assigned_partitions() == 3);
+    let others = second.table::<Total>().unwrap();
+    for key in (0..40).map(|key| format!("k{key}")) {
+        let here = || rows.get(&key).is_ok_and(|row| row.is_some());
+        let there = || others.get(&key).is_ok_and(|row| row.is_some());
+        fixture.wait_until(|| here() != there());
+    }
+    first.stop().unwrap();
+    second.stop().unwrap();
+});
+
 on_each_broker!(at_least_once_loses_nothing_and_keeps_order, |fixture: &Fixture| {
     let settings = EngineSettings { guarantee: Guarantee::AtLeastOnce, ..EngineSettings::default() };
     let start = || fixture.start(&[Processor::new("sum").handle(sum)], settings.clone());

@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::contract::{RegistryError, SchemaRegistry};
+use crate::contract::{Contract, RegistryError, SchemaRegistry, Topic};
 use crate::kafka::{ClientError, Connection, ErrorKind, ExistingTopic};
 use crate::process::{DeclareError, FailurePolicy, Processor};
-use crate::table::{StoreError, StoreErrorKind, StoreSettings, Stores};
+use crate::table::{StoreError, StoreErrorKind, StoreSettings, Stores, TableView};
 use shutdown::{Shutdown, Stopper};
 use worker::Worker;
 
@@ -102,6 +102,8 @@ pub type NewPolicy = fn(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolic
 pub struct Engine {
     stopper: Stopper,
     stats: Vec<Arc<ProcessorStats>>,
+    registry: Arc<dyn SchemaRegistry>,
+    kept: Vec<Kept>,
     workers: Vec<JoinHandle<()>>,
     followers: Vec<JoinHandle<()>>,
     results: mpsc::Receiver<Result<(), EngineError>>,
@@ -135,6 +137,8 @@ impl Engine {
         let mut engine = Engine {
             stopper,
             stats: Vec::new(),
+            registry: Arc::clone(registry),
+            kept: Vec::new(),
             workers: Vec::new(),
             followers: Vec::new(),
             results,
@@ -174,6 +178,12 @@ impl Engine {
         let stats = Arc::new(ProcessorStats::new(processor.name(), written, start.settings.workers));
         self.stats.push(Arc::clone(&stats));
         let stores = stores(processor, start.settings)?;
+        self.kept.extend(declared.tables().iter().map(|topic| Kept {
+            own: declared.own_name_of(topic),
+            topic,
+            partitions: partitions_of(start.existing, topic.name),
+            stores: stores.clone(),
+        }));
         for index in 0..start.settings.workers {
             let worker = Worker {
                 connection: start.connection.clone(),
@@ -208,6 +218,13 @@ impl Engine {
         &self.stats
     }
 
+    /// The committed rows of a processor's table, of the partitions that this process owns at the moment of each query;
+    /// `None` where no processor of the engine keeps the table.
+    pub fn table<C: Contract>(&self) -> Option<TableView<C>> {
+        let kept = self.kept.iter().find(|kept| kept.own == C::TOPIC.name)?;
+        Some(TableView::of(kept.topic, &kept.stores, Arc::clone(&self.registry), kept.partitions))
+    }
+
     /// False once a worker has ended or stands still, or a lookup is no longer followed: the process is to be replaced.
     pub fn is_alive(&self) -> bool {
         let has_ended = self.workers.iter().chain(&self.followers).any(JoinHandle::is_finished);
@@ -238,6 +255,15 @@ impl Engine {
     }
 }
 
+/// A table that can be queried.
+struct Kept {
+    /// The contract's own topic name.
+    own: &'static str,
+    topic: &'static Topic,
+    partitions: i32,
+    stores: Stores,
+}
+
 /// What every processor of an engine is started with.
 struct Start<'a> {
     connection: &'a Connection,
@@ -249,7 +275,7 @@ struct Start<'a> {
 
 fn check_topics(
     processor: &Processor,
-    policy_topics: &[&'static crate::contract::Topic],
+    policy_topics: &[&'static Topic],
     existing: &[ExistingTopic],
 ) -> Result<(), EngineError> {
     let name = processor.name();

@@ -101,6 +101,11 @@ impl Declaration {
         self.renamed.iter().find(|(declared, _)| *declared == own).map_or(own, |(_, topic)| topic.name)
     }
 
+    /// The name by which a contract declares a topic that may stand for its own.
+    pub(crate) fn own_name_of(&self, topic: &'static Topic) -> &'static str {
+        self.renamed.iter().find(|(_, known)| known.name == topic.name).map_or(topic.name, |(own, _)| own)
+    }
+
     fn renamed(&self, own: &'static Topic) -> &'static Topic {
         self.renamed.iter().find(|(declared, _)| *declared == own.name).map_or(own, |(_, topic)| topic)
     }
