@@ -12,6 +12,7 @@ use source::{Source, files, first_names, mentions, product_code, root, rust_file
 /// Each crate, by its folder, with the workspace's crates that its code may use. Build and test dependencies are free.
 const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("broker", &[]),
+    ("chaos", &["unchain"]),
     ("cli", &["unchain", "unchain-broker", "unchain-processors", "unchain-producers", "unchain-schemas"]),
     ("codegen", &[]),
     ("processors", &["unchain", "unchain-schemas"]),

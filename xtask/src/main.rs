@@ -1,5 +1,6 @@
 //! `cargo xtask`: the one entry for chores. CI calls it too, so that no command is written down twice.
 
+mod chaos;
 mod check;
 mod ci;
 mod compare;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Processors beneath seeded faults, judged by what consumers read; a schedule is repeated by its seed
+    Chaos(chaos::Chaos),
     /// Formatting, lints, licences and the README's commands: what to run before a commit
     Check,
     /// All that CI runs: the checks, every test with a real Kafka beside them, the demo in release, a foreign reader
@@ -43,6 +46,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Chaos(chaos) => chaos::run(&chaos),
         Chore::Check => report(check::run),
         Chore::Ci => report(ci::run),
         Chore::Compare(compare) => compare::run(&compare),
