@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -34,6 +35,7 @@ pub struct Cluster {
     folder: PathBuf,
     nodes: Vec<Node>,
     watcher: BaseConsumer,
+    data_stay: AtomicBool,
 }
 
 /// A client that says nothing and talks around the proxies.
@@ -60,7 +62,13 @@ impl Cluster {
         let nodes: Vec<Node> = (1..=brokers).map(node).collect::<Result<_, Failure>>()?;
         let direct = addresses(nodes.iter().map(|node| node.direct));
         let watcher = client(&direct).create().map_err(Failure::kafka("creating a client"))?;
-        Ok(Cluster { xtask: xtask.to_owned(), folder: folder.to_owned(), nodes, watcher })
+        Ok(Cluster {
+            xtask: xtask.to_owned(),
+            folder: folder.to_owned(),
+            nodes,
+            watcher,
+            data_stay: AtomicBool::new(false),
+        })
     }
 
     /// Around the proxies.
@@ -80,6 +88,11 @@ impl Cluster {
 
     pub fn broker_ids(&self) -> Vec<i32> {
         self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// Leaves the data where they are when the brokers end, until the next start.
+    pub fn keep_data(&self) {
+        self.data_stay.store(true, Ordering::Relaxed);
     }
 
     /// Ends one broker: by kill -9, or by a controlled shutdown.
@@ -190,7 +203,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Err(error) = self.kafka(&["stop", "--kill"], &[]) {
+        let stay: &[&str] = if self.data_stay.load(Ordering::Relaxed) { &["--keep-data"] } else { &[] };
+        if let Err(error) = self.kafka(&["stop", "--kill"], stay) {
             eprintln!("error: {error}");
         }
     }

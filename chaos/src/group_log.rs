@@ -8,7 +8,7 @@ use rdkafka::message::Message;
 
 use crate::Failure;
 use crate::cluster::{Cluster, GROUPS_LOG};
-use crate::reading::read_topic;
+use crate::reading::{Isolation, read_topic};
 use crate::workload::Group;
 
 /// The kind of key under which a group's members stand.
@@ -30,7 +30,7 @@ pub fn read_generations(cluster: &Cluster) -> Result<BTreeMap<Group, Vec<Generat
         generations.entry(group).or_default();
     }
     let partitions = cluster.partitions(GROUPS_LOG)?;
-    read_topic(&cluster.bootstrap(), GROUPS_LOG, partitions, |message| {
+    read_topic(&cluster.bootstrap(), GROUPS_LOG, partitions, Isolation::Committed, |message| {
         let group = message.key().and_then(group_of).and_then(|name| Group::of(&name));
         let parsed = message.payload().and_then(members_of);
         if let (Some(group), Some((number, members))) = (group, parsed) {

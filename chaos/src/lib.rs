@@ -8,6 +8,7 @@ pub mod events;
 pub mod fleet;
 pub mod group_log;
 pub mod history;
+pub mod judging;
 pub mod observer;
 pub mod plan;
 pub mod process;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message;
 
-use crate::reading::{Decoding, Values, reader};
+use crate::reading::{Decoding, Isolation, Values, reader};
 use crate::verify::Place;
 use crate::workload::Group;
 use crate::{Failure, now_ms};
@@ -54,7 +54,11 @@ pub struct Observer {
 impl Observer {
     pub fn start(bootstrap: &str) -> Result<Observer, Failure> {
         let topics = Group::ALL.map(Group::outputs);
-        let consumer = reader(bootstrap, &[(&topics[0], OUTPUT_PARTITIONS), (&topics[1], OUTPUT_PARTITIONS)])?;
+        let consumer = reader(
+            bootstrap,
+            &[(&topics[0], OUTPUT_PARTITIONS), (&topics[1], OUTPUT_PARTITIONS)],
+            Isolation::Committed,
+        )?;
         let ending = Arc::new(AtomicBool::new(false));
         let seen: Arc<[std::sync::Mutex<Seen>; 2]> = Arc::default();
         let (told, kept) = (Arc::clone(&ending), Arc::clone(&seen));

@@ -27,6 +27,14 @@ pub enum Values {
     Totals,
 }
 
+/// Which records a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    Committed,
+    /// Those of open and aborted transactions too.
+    Uncommitted,
+}
+
 /// Decodes the workload's values. Schema ids follow from the schemas, so no registry is asked.
 pub struct Decoding(Codecs);
 
@@ -95,11 +103,11 @@ fn key_number(name: &str) -> Result<u32, Failure> {
 }
 
 /// A consumer of all partitions from their beginnings, in no group, that tells each partition's end.
-pub fn reader(bootstrap: &str, topics: &[(&str, i32)]) -> Result<BaseConsumer, Failure> {
+pub fn reader(bootstrap: &str, topics: &[(&str, i32)], isolation: Isolation) -> Result<BaseConsumer, Failure> {
     let reading = Failure::kafka("reading a topic");
     let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", "checker")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", if isolation == Isolation::Committed { "read_committed" } else { "read_uncommitted" })
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "true")
         .set("enable.auto.offset.store", "false")
@@ -134,14 +142,15 @@ pub fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-/// Reads a topic from its beginning to its end, each committed record to `each`, partitions in their offsets' order.
+/// Reads a topic from its beginning to its end, each record to `each`, partitions in their offsets' order.
 pub fn read_topic(
     bootstrap: &str,
     topic: &str,
     partitions: i32,
+    isolation: Isolation,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let consumer = reader(bootstrap, &[(topic, partitions)])?;
+    let consumer = reader(bootstrap, &[(topic, partitions)], isolation)?;
     let (mut behind, mut last): (BTreeSet<i32>, _) = ((0..partitions).collect(), Instant::now());
     while !behind.is_empty() {
         match consumer.poll(Duration::from_millis(200)) {

@@ -13,15 +13,15 @@ use crate::cluster::Cluster;
 use crate::contracts::Input;
 use crate::events::Events;
 use crate::fleet::Fleet;
+use crate::history::Evidence;
+use crate::judging::Read;
 use crate::observer::{OUTPUT_PARTITIONS, Observer, Seen};
 use crate::plan::Plan;
 use crate::proxy::Proxies;
-use crate::reading::{Decoding, Values, await_decided, read_topic};
 use crate::report::{GroupReport, Report, by_kind, counts};
-use crate::verify::{Finding, Inputs, judge_observed, judge_table, judge_topic};
 use crate::workload::{Group, INPUT_PARTITIONS, INPUTS};
 use crate::writer::{Writer, Writing};
-use crate::{Failure, group_log, history, now_ms, pause, transaction_log};
+use crate::{Failure, group_log, now_ms, pause};
 
 const ADMIN_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_OUTPUT_PATIENCE: Duration = Duration::from_secs(90);
@@ -119,7 +119,7 @@ impl Run<'_> {
         self.await_caught_up()?;
         self.last_lap(&mut writer)?;
         let seen = observer.stop()?;
-        self.judge(&writer, &seen, (begun_ms, ended_ms))
+        self.judge(&writer, seen, (begun_ms, ended_ms))
     }
 
     fn check(&mut self, writing: Option<&Writing>) -> Result<(), Failure> {
@@ -232,86 +232,34 @@ impl Run<'_> {
         self.fleet.end_all()
     }
 
-    fn judge(self, writer: &Writer, seen: &[Seen; 2], (begun_ms, ended_ms): (i64, i64)) -> Result<Outcome, Failure> {
+    fn judge(self, writer: &Writer, seen: [Seen; 2], faults_ms: (i64, i64)) -> Result<Outcome, Failure> {
         eprintln!("reading");
-        let bootstrap = self.cluster.bootstrap();
-        let mut decoding = Decoding::new()?;
-        let mut records = Vec::new();
-        read_topic(&bootstrap, INPUTS, INPUT_PARTITIONS, |message| {
-            records.push(decoding.input(message)?);
-            Ok(())
-        })?;
-        let (inputs, mut findings) = Inputs::read(&records, writer.acknowledged());
-        let mut judged = 0;
-        for group in Group::ALL {
-            let topics = [
-                (group.outputs(), OUTPUT_PARTITIONS, Values::Outputs),
-                (group.updates(), OUTPUT_PARTITIONS, Values::Updates),
-                (group.totals(), INPUT_PARTITIONS, Values::Totals),
-            ];
-            for (topic, partitions, values) in topics {
-                await_decided(&bootstrap, &topic, partitions)?;
-                let mut records = Vec::new();
-                read_topic(&bootstrap, &topic, partitions, |message| {
-                    records.push(decoding.output(values, message)?);
-                    Ok(())
-                })?;
-                judged += records.len();
-                findings.extend(judge_topic(&inputs, &topic, &records));
-                match values {
-                    Values::Outputs => {
-                        findings.extend(judge_observed(&topic, &seen[group as usize].records, &records));
-                    }
-                    Values::Totals => findings.extend(judge_table(&inputs, &topic, &records)),
-                    Values::Updates => {}
-                }
-            }
-        }
-        for letters in system::TOPICS {
-            read_topic(&bootstrap, letters.name, letters.partitions, |message| {
-                findings.push(Finding::DeadLetter { place: crate::reading::place(message) });
-                Ok(())
-            })?;
-        }
-        self.report(inputs.records(), judged, findings, seen, (begun_ms, ended_ms))
-    }
-
-    fn report(
-        self,
-        inputs: usize,
-        judged: usize,
-        mut findings: Vec<Finding>,
-        seen: &[Seen; 2],
-        (begun_ms, ended_ms): (i64, i64),
-    ) -> Result<Outcome, Failure> {
-        findings.sort_by_key(|finding| history::moment(finding, seen));
+        let mut read = Read::all(&self.cluster.bootstrap(), writer.acknowledged(), seen)?;
         let generations = group_log::read_generations(&self.cluster)?;
         let groups = Group::ALL.map(|group| {
-            let (longest_pause_ms, at_ms) = seen[group as usize].longest_pause(begun_ms, ended_ms);
+            let (longest_pause_ms, at_ms) = read.seen[group as usize].longest_pause(faults_ms.0, faults_ms.1);
             let generations = generations.get(&group).map_or(0, Vec::len);
-            let (rebalances, pause_at_ms) = (generations.saturating_sub(1), at_ms - begun_ms);
+            let (rebalances, pause_at_ms) = (generations.saturating_sub(1), at_ms - faults_ms.0);
             GroupReport { name: group.name(), rebalances, longest_pause_ms, pause_at_ms }
         });
         let report = Report {
             seed: self.options.seed,
             seconds: self.options.lasting.as_secs(),
             brokers: self.options.brokers,
-            inputs,
-            judged,
+            inputs: read.inputs.records(),
+            judged: read.judged(),
             counts: counts(&self.fleet.counts, &self.broker_counts),
             groups: groups.to_vec(),
-            findings: by_kind(&findings),
+            findings: by_kind(&read.findings),
         };
-        if findings.is_empty() {
+        if report.is_right() {
             return Ok(Outcome { report, history: None });
         }
-        let told = findings.iter().take(history::TOLD);
-        let moments: Vec<i64> = told.filter_map(|finding| history::moment(finding, seen)).collect();
-        let is_near = |at: i64| moments.iter().any(|moment| (at - moment).abs() <= history::AROUND_MS);
-        let steps = transaction_log::read_steps(&self.cluster, is_near)?;
+        read.sort_findings();
         let events = self.events.all();
-        let evidence = history::Evidence { begun_ms, events: &events, generations: &generations, steps: &steps, seen };
-        let history = history::tell(&findings, &evidence);
-        Ok(Outcome { report, history: Some(history) })
+        let evidence = Evidence::gather(&self.cluster, &events, &generations, &read, faults_ms.0)?;
+        // For whoever wants to look at the logs themselves.
+        self.cluster.keep_data();
+        Ok(Outcome { report, history: Some(evidence.tell()) })
     }
 }

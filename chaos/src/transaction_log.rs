@@ -7,7 +7,7 @@ use rdkafka::message::Message;
 use crate::Failure;
 use crate::cluster::{Cluster, TRANSACTIONS_LOG};
 use crate::group_log::Fields;
-use crate::reading::read_topic;
+use crate::reading::{Isolation, read_topic};
 
 /// One step of a transactional id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +22,20 @@ pub struct Step {
 /// Every step of the transactions around some moments.
 pub fn read_steps(cluster: &Cluster, is_wanted: impl Fn(i64) -> bool) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
-    read_topic(&cluster.bootstrap(), TRANSACTIONS_LOG, cluster.partitions(TRANSACTIONS_LOG)?, |message| {
-        let at_ms = message.timestamp().to_millis().unwrap_or(-1);
-        if is_wanted(at_ms) {
-            let id = message.key().and_then(id_of);
-            steps.extend(id.zip(message.payload()).and_then(|(id, value)| step_of(at_ms, id, value)));
-        }
-        Ok(())
-    })?;
+    read_topic(
+        &cluster.bootstrap(),
+        TRANSACTIONS_LOG,
+        cluster.partitions(TRANSACTIONS_LOG)?,
+        Isolation::Committed,
+        |message| {
+            let at_ms = message.timestamp().to_millis().unwrap_or(-1);
+            if is_wanted(at_ms) {
+                let id = message.key().and_then(id_of);
+                steps.extend(id.zip(message.payload()).and_then(|(id, value)| step_of(at_ms, id, value)));
+            }
+            Ok(())
+        },
+    )?;
     steps.sort_by_key(|step| step.at_ms);
     Ok(steps)
 }

@@ -102,6 +102,21 @@ impl Finding {
         }
     }
 
+    /// The key and the sequence of the input that it is about.
+    pub fn subject(&self) -> Option<(u32, i64)> {
+        match self {
+            Finding::Lost { key, sequence, .. }
+            | Finding::Doubled { key, sequence, .. }
+            | Finding::Vanished { key, sequence, .. } => Some((*key, *sequence)),
+            Finding::Disordered { record, .. }
+            | Finding::Scattered { record, .. }
+            | Finding::Wrong { record, .. }
+            | Finding::Unknown { record, .. } => Some((record.key, record.sequence)),
+            Finding::Table { key, found, .. } => found.as_ref().map(|record| (*key, record.sequence)),
+            Finding::DeadLetter { .. } | Finding::Input { .. } | Finding::InputGone { .. } => None,
+        }
+    }
+
     pub fn topic(&self) -> Option<&str> {
         match self {
             Finding::Lost { topic, .. }

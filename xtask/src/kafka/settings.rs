@@ -45,7 +45,8 @@ pub fn nodes(brokers: u16, first_port: u16, proxied: bool) -> Result<Vec<Node>, 
         Some(Node { id: index + 1, port, controller_port: port + 1, proxied })
     };
     let nodes: Vec<Node> = (0..brokers).map(node).collect::<Option<_>>().ok_or(KafkaError::NoPorts)?;
-    match nodes.iter().flat_map(ports).find(|&port| !is_free(port)) {
+    // Ports that were searched for were found free.
+    match nodes.iter().flat_map(ports).find(|&port| first_port != 0 && !is_free(port)) {
         Some(port) => Err(KafkaError::PortTaken { port }),
         None => Ok(nodes),
     }
