@@ -1,11 +1,14 @@
 //! `cargo xtask chaos`: builds the checker and the program under test, and lets faults come over them.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::Args;
 
+use crate::kafka::{KafkaError, Libraries};
 use crate::paths;
+use crate::steps::{Outcome, Steps};
 
 mod mutation;
 
@@ -13,8 +16,8 @@ mod mutation;
 #[derive(Args)]
 pub struct Chaos {
     /// How long the faults go on
-    #[arg(long, default_value = "5")]
-    minutes: String,
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
     /// What the schedule of faults is drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -40,19 +43,41 @@ const WRONG: i32 = 3;
 /// Where the checker's brokers and processes have their files, in the target folder.
 pub const FOLDER: &str = "chaos";
 
+/// The short run of CI: half a minute of faults, always the same ones.
+pub fn step(steps: &mut Steps) {
+    steps.step("chaos", |_| {
+        match Libraries::fetch() {
+            Err(error @ (KafkaError::Missing { .. } | KafkaError::OldJava { .. })) => {
+                return Ok(Outcome::Skipped(error.to_string()));
+            }
+            fetched => fetched.map(drop).map_err(|error| error.to_string())?,
+        }
+        let (minutes, seed, brokers) = (0.5, 1, 3);
+        run(&Chaos { minutes, seed, brokers, rate: None, json: false, mutation: None, release: false })
+            .map(|()| Outcome::Passed)
+    });
+}
+
 pub fn run(chaos: &Chaos) -> Result<(), String> {
     let folder = paths::target().join(FOLDER);
-    build(paths::root(), &["chaos", "subject"], chaos.release)?;
-    let profile = if chaos.release { "release" } else { "debug" };
-    let built = |name: &str| paths::target().join(profile).join(name);
-    let subject = match &chaos.mutation {
-        None => built("subject"),
-        Some(name) => mutated(name, &folder, &built("subject"), chaos.release)?,
+    let source = match &chaos.mutation {
+        None => paths::root().to_owned(),
+        Some(name) => {
+            let copy = folder.join("mutated").join(name);
+            mutation::plant(name, paths::root(), &copy)?;
+            copy
+        }
     };
-    let mut checker = Command::new(built("chaos"));
-    checker.args(["--minutes", &chaos.minutes, "--seed", &chaos.seed.to_string()]);
-    checker.args(["--brokers", &chaos.brokers.to_string()]).arg("--subject").arg(subject).arg("--folder").arg(&folder);
-    checker.arg("--xtask").arg(std::env::current_exe().map_err(|error| error.to_string())?);
+    let programs = folder.join("programs");
+    build(paths::root(), "chaos", chaos.release, &programs)?;
+    build(&source, "subject", chaos.release, &programs)?;
+    let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
+    take(&xtask, &programs.join("xtask"))?;
+
+    let mut checker = Command::new(programs.join("chaos"));
+    checker.args(["--minutes", &chaos.minutes.to_string(), "--seed", &chaos.seed.to_string()]);
+    checker.args(["--brokers", &chaos.brokers.to_string()]).arg("--folder").arg(&folder);
+    checker.arg("--subject").arg(programs.join("subject")).arg("--xtask").arg(programs.join("xtask"));
     if let Some(rate) = chaos.rate {
         checker.args(["--rate", &rate.to_string()]);
     }
@@ -73,26 +98,31 @@ pub fn run(chaos: &Chaos) -> Result<(), String> {
     }
 }
 
-/// Builds the program under test from a broken copy of the sources.
-fn mutated(name: &str, folder: &Path, built: &Path, release: bool) -> Result<PathBuf, String> {
-    let copy = folder.join("mutated").join(name);
-    mutation::plant(name, paths::root(), &copy)?;
-    build(&copy, &["subject"], release)?;
-    // Both builds leave their program in the same place: this one is taken away, so that the next unbroken one is not it.
-    let subject = copy.join("subject");
-    std::fs::copy(built, &subject).map_err(|error| format!("{}: {error}", built.display()))?;
-    build(paths::root(), &["subject"], release)?;
-    Ok(subject)
-}
-
-fn build(root: &Path, programs: &[&str], release: bool) -> Result<(), String> {
+/// Builds a program and takes it away from where cargo leaves it: a build beside the run, or of broken sources, changes
+/// what lies there.
+fn build(source: &Path, program: &str, release: bool, to: &Path) -> Result<(), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--package", "unchain-chaos"]).current_dir(root);
+    cargo.args(["build", "--quiet", "--locked", "--package", "unchain-chaos", "--bin", program]).current_dir(source);
     cargo.env("CARGO_TARGET_DIR", paths::target());
-    cargo.args(programs.iter().flat_map(|program| ["--bin", program]));
     if release {
         cargo.arg("--release");
     }
     let status = cargo.stdin(Stdio::null()).status().map_err(|error| format!("cargo does not run: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("building {} failed ({status})", programs.join(" and "))) }
+    if !status.success() {
+        return Err(format!("building `{program}` failed ({status})"));
+    }
+    let profile = if release { "release" } else { "debug" };
+    take(&paths::target().join(profile).join(program), &to.join(program))
+}
+
+fn take(from: &Path, to: &Path) -> Result<(), String> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: std::io::Error| format!("{path}: {error}")
+    };
+    let folder = to.parent().expect("a file has a folder");
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    // A program that still runs cannot be written over, but it can be replaced.
+    let _ = fs::remove_file(to);
+    fs::copy(from, to).map(drop).map_err(failed(from))
 }

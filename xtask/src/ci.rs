@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::kafka::{Cluster, KafkaError, Libraries};
 use crate::steps::{Outcome, Steps, TestCount, cargo, run_watched};
-use crate::{check, demo, paths, python};
+use crate::{chaos, check, demo, paths, python};
 
 pub fn run(steps: &mut Steps) {
     check::run(steps);
@@ -15,6 +15,7 @@ pub fn run(steps: &mut Steps) {
     let kafka = start_kafka(steps, "Apache Kafka for tests");
     steps.step("tests", |count| tests(kafka.as_ref(), count));
     stop_kafka(steps, kafka);
+    chaos::step(steps);
     if !steps.cargo("release build", &["build", "--release"]) {
         return;
     }
