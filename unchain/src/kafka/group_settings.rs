@@ -56,7 +56,7 @@ pub struct GroupSettings {
 }
 
 /// Records fetched ahead, a partition: each also costs librdkafka about 400 bytes of its own.
-const MAX_PREFETCHED_RECORDS: &str = "20000";
+const MAX_PREFETCHED_RECORDS: &str = "10000";
 
 /// A partition's share of one fetch; a larger batch still comes, alone.
 const MAX_PARTITION_FETCH_BYTES: usize = 1024 * 1024;
@@ -69,6 +69,9 @@ impl GroupSettings {
         let mut config = connection.client_config(&[
             // With the default of 1 s a queue that was full for a moment stays empty for the rest of it.
             ("fetch.queue.backoff.ms", "5"),
+            // A broker answers one fetch at a time, and one that asks only for partitions without new records is answered
+            // this late: the others, whose queues were full when it was sent, must last as long.
+            ("fetch.wait.max.ms", "50"),
             ("queued.min.messages", MAX_PREFETCHED_RECORDS),
             ("fetch.message.max.bytes", &MAX_PARTITION_FETCH_BYTES.to_string()),
             ("fetch.max.bytes", &MAX_FETCH_BYTES.to_string()),
