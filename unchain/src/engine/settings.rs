@@ -84,7 +84,7 @@ impl Default for EngineSettings {
             max_commit_interval: Duration::from_millis(100),
             max_in_flight_records: 1_000,
             max_in_flight_bytes: 4 * 1024 * 1024,
-            max_prefetched_bytes: 4 * 1024 * 1024,
+            max_prefetched_bytes: 2 * 1024 * 1024,
             max_attempts: 5,
             retry_backoff: Duration::from_millis(50),
             drain_timeout: Duration::from_secs(10),

@@ -59,7 +59,7 @@ pub struct GroupSettings {
 const MAX_PREFETCHED_RECORDS: &str = "10000";
 
 /// A partition's share of one fetch; a larger batch still comes, alone.
-const MAX_PARTITION_FETCH_BYTES: usize = 1024 * 1024;
+const MAX_PARTITION_FETCH_BYTES: usize = 512 * 1024;
 
 /// One fetch; what it brings stays in memory until its last record was read.
 const MAX_FETCH_BYTES: usize = 8 * 1024 * 1024;
@@ -91,7 +91,7 @@ impl GroupSettings {
             GroupProtocol::Classic => {
                 config.set("partition.assignment.strategy", self.assignor());
                 config.set("session.timeout.ms", self.session_timeout.as_millis().to_string());
-                config.set("heartbeat.interval.ms", "1000");
+                config.set("heartbeat.interval.ms", "300");
             }
             GroupProtocol::Consumer => {
                 config.set("group.protocol", "consumer");
