@@ -16,6 +16,10 @@ use unchain_benches::contracts::{CustomerSpend, CustomerStats, Order, OrderTotal
 use unchain_benches::environment::{Environment, Job, Mode};
 use unchain_benches::preset_registry::PresetRegistry;
 
+/// As in the `unchain` command: handlers' values come and go by the million.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The schemas by their ids: 1, 2, 3 are the peers' too; the changelog is each program's own affair.
 const SCHEMAS: [&Topic; 4] = [Order::TOPIC, OrderTotal::TOPIC, CustomerStats::TOPIC, CustomerSpend::TOPIC];
 
