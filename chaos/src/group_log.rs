@@ -19,9 +19,11 @@ const MEMBERS_KEY: i16 = 2;
 pub struct Generation {
     pub at_ms: i64,
     pub number: i32,
-    /// Each member's client id, and its partitions.
-    pub members: Vec<(String, Vec<i32>)>,
+    pub members: Vec<Member>,
 }
+
+/// A member's client id, and its partitions.
+pub type Member = (String, Vec<i32>);
 
 /// The generations of both groups. Every one after the first is a rebalance.
 pub fn read_generations(cluster: &Cluster) -> Result<BTreeMap<Group, Vec<Generation>>, Failure> {
@@ -84,7 +86,7 @@ fn group_of(key: &[u8]) -> Option<String> {
     (fields.i16()? == MEMBERS_KEY).then(|| fields.text())?
 }
 
-fn members_of(value: &[u8]) -> Option<(i32, Vec<(String, Vec<i32>)>)> {
+fn members_of(value: &[u8]) -> Option<(i32, Vec<Member>)> {
     let mut fields = Fields(value);
     let version = fields.i16().filter(|version| (0..=3).contains(version))?;
     let _protocol_type = fields.text()?;

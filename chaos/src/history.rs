@@ -69,10 +69,7 @@ impl<'a> Evidence<'a> {
     }
 
     pub fn tell(&self) -> String {
-        let mut out = String::from("schedule\n");
-        for event in self.events {
-            self.line(&mut out, event.at_ms, &format!("{:16} {}", event.who, event.what));
-        }
+        let mut out = schedule(self.events, self.begun_ms);
         let findings = &self.read.findings;
         for finding in findings.iter().take(TOLD) {
             let _ = writeln!(out, "\n{finding}");
@@ -134,13 +131,23 @@ impl<'a> Evidence<'a> {
         }
         lines.push((at_ms, "---------------- this record".to_owned()));
         lines.sort();
-        lines.iter().for_each(|(at, text)| self.line(out, *at, text));
+        lines.iter().for_each(|(at, text)| line(out, self.begun_ms, *at, text));
     }
+}
 
-    fn line(&self, out: &mut String, at_ms: i64, text: &str) {
-        let since = at_ms - self.begun_ms;
-        let _ = writeln!(out, "  {:>5}.{:03}  {text}", since.div_euclid(1_000), since.rem_euclid(1_000));
+/// What was done and seen, in its order, in seconds since a moment.
+pub fn schedule(events: &[Event], since_ms: i64) -> String {
+    let mut out = String::from("schedule\n");
+    for event in events {
+        line(&mut out, since_ms, event.at_ms, &format!("{:16} {}", event.who, event.what));
     }
+    out
+}
+
+fn line(out: &mut String, since_ms: i64, at_ms: i64, text: &str) {
+    let since = at_ms - since_ms;
+    let sign = if since < 0 { "-" } else { "" };
+    let _ = writeln!(out, "  {sign}{:>5}.{:03}  {text}", since.abs() / 1_000, since.abs() % 1_000);
 }
 
 /// Whether a finding is about the group that a topic is of; one about the inputs is about both.

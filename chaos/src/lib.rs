@@ -44,6 +44,9 @@ pub enum Failure {
     TooLong { what: String, patience: std::time::Duration, state: String },
     #[error("{0}")]
     Setup(String),
+    /// A verdict by itself: inputs that are never worked off are lost.
+    #[error("STALLED: not every input was worked off within {} s after the faults: {state}", .patience.as_secs())]
+    Stalled { patience: std::time::Duration, state: String },
     #[error("interrupted")]
     Interrupted,
 }

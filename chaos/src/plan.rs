@@ -82,14 +82,14 @@ impl Plan {
             (Random::branch(seed, 1), Random::branch(seed, 2), Random::branch(seed, 3));
         let mut deck = Deck::new(&[0, 0, 0, 0, 1, 1, 2, 2, 3, 4]);
         let process_times = track(4, PROCESS_PAUSE).into_iter();
-        let process_faults = process_times.map(|at| (at, (processes.next(), process_fault(&mut processes, &mut deck))));
+        let process_faults = process_times.map(|at| (at, (processes.draw(), process_fault(&mut processes, &mut deck))));
         let process_faults = process_faults.collect();
         let mut deck = Deck::new(&[0, 1, 2, 3]);
         let broker_faults = track(5, BROKER_PAUSE).into_iter().map(|at| (at, broker_fault(&mut brokers, &mut deck)));
         let broker_faults = broker_faults.collect();
         let mut deck = Deck::new(&[0, 1, 2, 3]);
         let network_times = track(6, NETWORK_PAUSE).into_iter();
-        let network = network_times.map(|at| (at, (network.next(), network_fault(&mut network, &mut deck)))).collect();
+        let network = network_times.map(|at| (at, (network.draw(), network_fault(&mut network, &mut deck)))).collect();
         Plan { processes: process_faults, brokers: broker_faults, network }
     }
 }
@@ -140,7 +140,7 @@ fn process_fault(random: &mut Random, deck: &mut Deck) -> ProcessFault {
 }
 
 fn broker_fault(random: &mut Random, deck: &mut Deck) -> BrokerFault {
-    let (target, down) = (random.next(), ms(random, 0, 4_000));
+    let (target, down) = (random.draw(), ms(random, 0, 4_000));
     match deck.draw(random) {
         0 => BrokerFault::Kill { target, down },
         1 => BrokerFault::Stop { target, down },

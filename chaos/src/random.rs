@@ -11,10 +11,10 @@ impl Random {
 
     /// A generator of its own for one purpose: more draws there change nothing elsewhere.
     pub fn branch(seed: u64, purpose: u64) -> Random {
-        Random(Random(seed ^ purpose.wrapping_mul(0xA076_1D64_78BD_642F)).next())
+        Random(Random(seed ^ purpose.wrapping_mul(0xA076_1D64_78BD_642F)).draw())
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -23,7 +23,7 @@ impl Random {
 
     /// From `low` to below `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low).max(1)
+        low + self.draw() % (high - low).max(1)
     }
 
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
@@ -40,10 +40,10 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_draws_and_another_one_others() {
-        let draws = |seed| (0..5).scan(Random::of(seed), |random, _| Some(random.next())).collect::<Vec<_>>();
+        let draws = |seed| (0..5).scan(Random::of(seed), |random, _| Some(random.draw())).collect::<Vec<_>>();
         assert_eq!(draws(7), draws(7));
         assert_ne!(draws(7), draws(8));
-        assert_ne!(Random::branch(7, 1).next(), Random::branch(7, 2).next());
+        assert_ne!(Random::branch(7, 1).draw(), Random::branch(7, 2).draw());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::proxy::Proxies;
 use crate::report::{GroupReport, Report, by_kind, counts};
 use crate::workload::{Group, INPUT_PARTITIONS, INPUTS};
 use crate::writer::{Writer, Writing};
-use crate::{Failure, group_log, now_ms, pause};
+use crate::{Failure, group_log, history, now_ms, pause};
 
 const ADMIN_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_OUTPUT_PATIENCE: Duration = Duration::from_secs(90);
@@ -51,6 +51,7 @@ pub struct Outcome {
 struct Run<'a> {
     options: &'a Options,
     signals: &'a Signals,
+    started: Instant,
     events: Events,
     fleet: Fleet,
     proxies: Proxies,
@@ -59,8 +60,8 @@ struct Run<'a> {
 }
 
 pub fn run(options: &Options, signals: &Signals) -> Result<Outcome, Failure> {
-    let events = Events::default();
-    eprintln!("starting {} brokers", options.brokers);
+    let (events, started) = (Events::default(), Instant::now());
+    eprintln!("    0 s  starting {} brokers", options.brokers);
     let cluster = Cluster::start(&options.xtask, &options.folder.join("kafka"), options.brokers)?;
     let proxies = Proxies::start(&cluster.ways())?;
     create_topics(&cluster.bootstrap())?;
@@ -68,7 +69,15 @@ pub fn run(options: &Options, signals: &Signals) -> Result<Outcome, Failure> {
     let _ = std::fs::remove_dir_all(&processes);
     let fleet = Fleet::start(&options.subject, &cluster.proxied_bootstrap(), &processes, &events)?;
     let broker_counts = Counts::default();
-    Run { options, signals, events, fleet, proxies, cluster, broker_counts }.carry_out()
+    let history = events.clone();
+    let run = Run { options, signals, started, events, fleet, proxies, cluster, broker_counts };
+    let outcome = run.carry_out();
+    if let Err(error) = &outcome
+        && !matches!(error, Failure::Interrupted)
+    {
+        eprintln!("{}", history::schedule(&history.all(), now_ms()));
+    }
+    outcome
 }
 
 /// Every topic of the run; a changelog keeps its whole history, so that it can be judged record by record.
@@ -110,16 +119,21 @@ impl Run<'_> {
         self.await_first_outputs(&observer)?;
         self.cluster.await_in_sync()?;
         let begun_ms = now_ms();
-        eprintln!("faults for {} s, seed {}", self.options.lasting.as_secs(), self.options.seed);
+        self.say(&format!("faults for {} s, seed {}", self.options.lasting.as_secs(), self.options.seed));
         self.faults(&writing, &observer)?;
         let ended_ms = now_ms();
-        eprintln!("the faults have ended");
+        self.say("the faults have ended");
         self.fleet.settle()?;
         let mut writer = writing.stop()?;
         self.await_caught_up()?;
+        self.say("caught up; a last lap with fresh processes");
         self.last_lap(&mut writer)?;
         let seen = observer.stop()?;
         self.judge(&writer, seen, (begun_ms, ended_ms))
+    }
+
+    fn say(&self, what: &str) {
+        eprintln!("{:>5} s  {what}", self.started.elapsed().as_secs());
     }
 
     fn check(&mut self, writing: Option<&Writing>) -> Result<(), Failure> {
@@ -154,7 +168,7 @@ impl Run<'_> {
         let ending = &ending;
         let begun = Instant::now();
         // Lent to the tracks, so that the fleet can be tended beside them.
-        let Run { options, signals, events, fleet, proxies, cluster, broker_counts } = self;
+        let Run { options, signals, started, events, fleet, proxies, cluster, broker_counts } = self;
         std::thread::scope(|scope| {
             let brokers = scope.spawn(|| run_broker_track(&plan.brokers, cluster, events, broker_counts, ending));
             let network = scope.spawn(|| run_network_track(&plan.network, proxies, events, broker_counts, ending));
@@ -177,7 +191,7 @@ impl Run<'_> {
                     if told_at.elapsed() > Duration::from_secs(30) {
                         told_at = Instant::now();
                         let seen: usize = Group::ALL.iter().map(|group| observer.count(*group)).sum();
-                        eprintln!("{:>5} s: {} kills, {seen} outputs", begun.elapsed().as_secs(), fleet.counts.kills);
+                        eprintln!("{:>5} s  {} kills, {seen} outputs", started.elapsed().as_secs(), fleet.counts.kills);
                     }
                     pause(TICK);
                 }
@@ -210,9 +224,9 @@ impl Run<'_> {
                     break;
                 }
                 if Instant::now() > deadline {
-                    let state = format!(": {}", self.cluster.describe(group));
-                    let what = "working off all inputs (a stall)".to_owned();
-                    return Err(Failure::TooLong { what, patience: CATCH_UP_PATIENCE, state });
+                    self.cluster.keep_data();
+                    let state = self.cluster.describe(group);
+                    return Err(Failure::Stalled { patience: CATCH_UP_PATIENCE, state });
                 }
             }
         }
@@ -233,7 +247,7 @@ impl Run<'_> {
     }
 
     fn judge(self, writer: &Writer, seen: [Seen; 2], faults_ms: (i64, i64)) -> Result<Outcome, Failure> {
-        eprintln!("reading");
+        self.say("reading");
         let mut read = Read::all(&self.cluster.bootstrap(), writer.acknowledged(), seen)?;
         let generations = group_log::read_generations(&self.cluster)?;
         let groups = Group::ALL.map(|group| {

@@ -102,8 +102,10 @@ pub fn run(chaos: &Chaos) -> Result<(), String> {
 /// what lies there.
 fn build(source: &Path, program: &str, release: bool, to: &Path) -> Result<(), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--package", "unchain-chaos", "--bin", program]).current_dir(source);
+    cargo.args(["build", "--quiet", "--package", "unchain-chaos", "--bin", program]).current_dir(source);
     cargo.env("CARGO_TARGET_DIR", paths::target());
+    // A broken copy has versions of its own, which its lock file is to take in.
+    cargo.arg(if source == paths::root() { "--locked" } else { "--offline" });
     if release {
         cargo.arg("--release");
     }

@@ -63,6 +63,10 @@ fn main() -> ExitCode {
     };
     let outcome = Signals::watch().map_err(Failure::io("watching signals")).and_then(|signals| run(&options, &signals));
     match outcome {
+        Err(error @ Failure::Stalled { .. }) => {
+            println!("seed {}: {error}\n\nverdict: NOT exactly once", options.seed);
+            ExitCode::from(WRONG)
+        }
         Err(error) => {
             eprintln!("error: no verdict for seed {}: {error}", options.seed);
             let interrupted = matches!(error, Failure::Interrupted);

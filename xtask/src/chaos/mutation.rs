@@ -6,14 +6,14 @@ use std::path::Path;
 /// A bug that somebody could write.
 struct Mutation {
     name: &'static str,
-    edits: &'static [Edit],
+    edits: &'static [Edit<'static>],
 }
 
 /// One piece of source text, which must stand in its file exactly once, and what takes its place.
-struct Edit {
-    file: &'static str,
-    from: &'static str,
-    to: &'static str,
+struct Edit<'a> {
+    file: &'a str,
+    from: &'a str,
+    to: &'a str,
 }
 
 pub const NAMES: [&str; 3] = ["fence", "abort", "rewind"];
@@ -73,15 +73,20 @@ pub fn plant(name: &str, root: &Path, copy: &Path) -> Result<(), String> {
     let mutation = MUTATIONS.iter().find(|mutation| mutation.name == name);
     let mutation = mutation.ok_or_else(|| format!("there is no mutation {name}"))?;
     copy_folder(root, copy)?;
-    for edit in mutation.edits {
-        let path = copy.join(edit.file);
-        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        write_changed(&path, replaced(name, edit, &text)?)?;
-    }
-    Ok(())
+    // Cargo tells packages of two checkouts apart by their versions alone, where they build into one folder.
+    let version = env!("CARGO_PKG_VERSION");
+    let (from, to) = (format!("\nversion = \"{version}\"\n"), format!("\nversion = \"{version}-{name}\"\n"));
+    change(name, copy, &Edit { file: "Cargo.toml", from: &from, to: &to })?;
+    mutation.edits.iter().try_for_each(|edit| change(name, copy, edit))
 }
 
-fn replaced(name: &str, edit: &Edit, text: &str) -> Result<String, String> {
+fn change(name: &str, copy: &Path, edit: &Edit<'_>) -> Result<(), String> {
+    let path = copy.join(edit.file);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    write_changed(&path, replaced(name, edit, &text)?)
+}
+
+fn replaced(name: &str, edit: &Edit<'_>, text: &str) -> Result<String, String> {
     let Edit { file, from, to } = edit;
     match text.matches(from).count() {
         1 => Ok(text.replacen(from, to, 1)),
