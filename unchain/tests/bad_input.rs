@@ -1,8 +1,9 @@
 //! Records and clusters as nobody wants them: each leads to a clear error or a correct result, never to a hang.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -63,7 +64,11 @@ async fn needs_key(item: Item, Key(key): Key, mut total: Entry<Total>) -> Count 
 
 on_each_broker!(a_record_without_a_key_is_set_aside_where_the_handler_needs_one, |fixture: &Fixture| {
     let good = fixture.encode(&Item { key: "k".to_owned(), number: 1 });
-    fixture.produce_raw(vec![raw(None, Some(good.clone())), raw(Some(b"\xff\xfe"), Some(good.clone())), raw(Some(b"k"), Some(good))]);
+    fixture.produce_raw(vec![
+        raw(None, Some(good.clone())),
+        raw(Some(b"\xff\xfe"), Some(good.clone())),
+        raw(Some(b"k"), Some(good)),
+    ]);
     let engine = fixture.start(&[Processor::new("needs-key").handle(needs_key)], EngineSettings::default());
     let letters = fixture.wait_for_letters(2);
     let counts: Vec<Count> = fixture.wait_for(1);
@@ -184,5 +189,4 @@ fn a_state_folder_that_cannot_be_written_is_named() {
     let refused = fixture.try_start(&[Processor::new("needs-key").handle(needs_key)], &settings);
     let error = refused.err().expect("a file is no folder").to_string();
     assert!(error.contains(&file.path().display().to_string()), "{error}");
-    drop(Arc::new(fixture));
 }

@@ -1,5 +1,7 @@
 //! Partitions that move: workers and processes that come and go, slow handlers, both group protocols, both guarantees.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! Windows and joins on a real broker: late records set aside and counted, tables shared by two inputs.
 
-#[allow(dead_code, reason = "the tests of several files share the fixture")]
 mod support;
 
 use std::sync::Arc;

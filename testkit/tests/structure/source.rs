@@ -13,7 +13,9 @@ impl Source {
     /// Whether all of the file is test code or helps to test and measure.
     pub fn is_for_tests(&self) -> bool {
         let folders: Vec<&str> = self.path.split('/').collect();
-        ["testkit", "benches", "chaos"].contains(&folders[0]) || folders.contains(&"tests") || self.path.ends_with("/tests.rs")
+        ["testkit", "benches", "chaos"].contains(&folders[0])
+            || folders.contains(&"tests")
+            || self.path.ends_with("/tests.rs")
     }
 }
 

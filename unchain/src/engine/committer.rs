@@ -36,7 +36,9 @@ pub(crate) enum Report {
     /// From the thread that prepares newly assigned partitions.
     TakeOver(super::take_over::Prepared),
     /// From the thread that asks whether the inputs exist: the first that does not.
-    Inputs { missing: Option<&'static str> },
+    Inputs {
+        missing: Option<&'static str>,
+    },
 }
 
 /// Where the threads that work for a worker leave their reports.
@@ -60,7 +62,9 @@ impl Committer {
         let work = move || {
             for order in received {
                 let report = match order {
-                    Order::Commit(order) => Report::Committed(commit(&order, &group, &offsets, broker_timeout, &mailbox)),
+                    Order::Commit(order) => {
+                        Report::Committed(commit(&order, &group, &offsets, broker_timeout, &mailbox))
+                    }
                     Order::Abort(producers) => Report::Aborted(abort(&producers)),
                 };
                 if mailbox.send(report).is_err() {

@@ -67,7 +67,9 @@ impl Session<'_> {
                 GroupEvent::Revoked { partitions, lost: true } => {
                     self.lost = Some(partitions);
                     let reason = "the group has given this member's partitions away".to_owned();
-                    return Err(ClientError::Operation { operation: "membership", reason, kind: ErrorKind::Abort }.into());
+                    return Err(
+                        ClientError::Operation { operation: "membership", reason, kind: ErrorKind::Abort }.into()
+                    );
                 }
                 event => self.events.push_back(event),
             }
@@ -159,11 +161,7 @@ impl Session<'_> {
         }
     }
 
-    fn assign(
-        &mut self,
-        assignment: u64,
-        positions: Vec<(TopicPartition, Option<i64>)>,
-    ) -> Result<(), EngineError> {
+    fn assign(&mut self, assignment: u64, positions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), EngineError> {
         let queues = self.consumer.assign(&positions)?;
         // The number makes the lane groups of this assignment its own.
         let mut groups: Vec<Beside> = Vec::new();
@@ -200,14 +198,19 @@ impl Session<'_> {
     fn finish_hand_over(&mut self) -> Result<bool, EngineError> {
         let Some(hand_over) = &self.hand_over else { return Ok(false) };
         let is_over = self.started.elapsed() >= hand_over.deadline;
-        let is_done = |slot: &Slot| if is_over { self.handling.core.is_settled(*slot) } else { self.handling.core.is_drained(*slot) };
+        let is_done = |slot: &Slot| {
+            if is_over { self.handling.core.is_settled(*slot) } else { self.handling.core.is_drained(*slot) }
+        };
         if !hand_over.slots.iter().all(is_done) {
             return Ok(false);
         }
         let HandOver { partitions, slots, is_stop, .. } = self.hand_over.take().expect("looked at above");
         if is_over {
-            tracing::warn!(processor = self.worker.processor.name(), ?partitions,
-                "handlers did not end within the drain timeout: their records will be read again");
+            tracing::warn!(
+                processor = self.worker.processor.name(),
+                ?partitions,
+                "handlers did not end within the drain timeout: their records will be read again"
+            );
         }
         self.remove(&slots);
         if !is_stop {

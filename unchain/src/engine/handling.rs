@@ -14,6 +14,9 @@ use crate::table::PartitionTables;
 /// An input group and a partition number: what tables stand beside.
 pub(crate) type Beside = (usize, i32);
 
+/// Tables with what they stand beside.
+pub(crate) type TablesBeside = Vec<(Beside, PartitionTables)>;
+
 /// A partition whose records may be handled.
 #[derive(Debug, Clone, Copy)]
 struct Place {

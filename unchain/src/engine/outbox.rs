@@ -7,7 +7,7 @@ use super::calls::Calls;
 use super::stats::CommittedBatch;
 use crate::contract::Topic;
 use crate::envelope;
-use crate::kafka::{Headers, OutputProducer, Outgoing, Record};
+use crate::kafka::{Headers, Outgoing, OutputProducer, Record};
 use crate::process::{Emissions, Envelope, Failed, FailedRecord, FailurePolicy, Processor};
 use crate::table::Change;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::handling::TablesBeside;
 use super::take_over::Cancel;
 use super::{EngineError, ProcessorStats};
 use crate::kafka::{ClientError, Connection, ErrorKind, OffsetsClient, Reader, TopicPartition, Watermarks};
@@ -27,8 +28,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) fn restore_tables(
     restoring: &Restoring<'_>,
     inputs: &[TopicPartition],
-) -> Result<Vec<((usize, i32), PartitionTables)>, EngineError> {
-    let mut restored: Vec<((usize, i32), PartitionTables)> = Vec::new();
+) -> Result<TablesBeside, EngineError> {
+    let mut restored: TablesBeside = Vec::new();
     for input in inputs {
         let group = restoring.processor.group_of(&input.topic);
         if restored.iter().any(|(place, _)| *place == (group, input.partition)) {
@@ -122,8 +123,14 @@ fn read_tails(
         Ok(())
     })?;
     restoring.stats.add_restored(records - told);
-    tracing::info!(processor, topic, records, partitions = tails.len(), elapsed_ms = started.elapsed().as_millis(),
-        "restored a table");
+    tracing::info!(
+        processor,
+        topic,
+        records,
+        partitions = tails.len(),
+        elapsed_ms = started.elapsed().as_millis(),
+        "restored a table"
+    );
     Ok(())
 }
 

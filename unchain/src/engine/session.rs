@@ -108,8 +108,7 @@ impl<'w> Session<'w> {
         let (mailbox, reports) = unbounded_channel();
         let offsets = OffsetsClient::new(&worker.connection)?;
         let name = format!("{}-{}", worker.processor.name(), worker.index);
-        let committer =
-            Committer::start(&name, consumer.handle(), offsets, settings.broker_timeout, mailbox.clone())?;
+        let committer = Committer::start(&name, consumer.handle(), offsets, settings.broker_timeout, mailbox.clone())?;
         let take_over = TakeOver {
             connection: worker.connection.clone(),
             processor: worker.processor.clone(),
@@ -311,6 +310,8 @@ fn join(worker: &Worker, wake: &Arc<Notify>) -> Result<GroupConsumer, EngineErro
 enum Turn {
     Busy,
     /// There is nothing to do before a time of the session, unless something comes.
-    Idle { until: Duration },
+    Idle {
+        until: Duration,
+    },
     Stopped,
 }

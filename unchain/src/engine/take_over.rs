@@ -5,18 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::committer::{Mailbox, Report};
+use super::handling::TablesBeside;
 use super::restore::{Restoring, restore_tables};
 use super::{EngineError, ProcessorStats};
 use crate::kafka::{Connection, GroupHandle, TopicPartition};
 use crate::process::Processor;
-use crate::table::{PartitionTables, Stores};
+use crate::table::Stores;
 
 /// A step in taking partitions over. `assignment` is the number under which it was ordered.
 pub(crate) enum Prepared {
     /// Where to read on, `None` for the beginning.
     Positions { assignment: u64, positions: Result<Vec<(TopicPartition, Option<i64>)>, EngineError> },
     /// The tables, by input group and partition number.
-    Tables { assignment: u64, tables: Result<Vec<((usize, i32), PartitionTables)>, EngineError> },
+    Tables { assignment: u64, tables: Result<TablesBeside, EngineError> },
 }
 
 /// What is needed to prepare partitions.

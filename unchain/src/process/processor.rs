@@ -53,7 +53,18 @@ impl Processor {
         let (declaration, states) = (Declaration::default(), States::default());
         let envelope = Envelope::default();
         let (handlers, groups, windows) = (Vec::new(), Vec::new(), Vec::new());
-        Processor { name, doc: "", declaration, handlers, groups, windows, event_times: Vec::new(), states, envelope, table_options: Vec::new() }
+        Processor {
+            name,
+            doc: "",
+            declaration,
+            handlers,
+            groups,
+            windows,
+            event_times: Vec::new(),
+            states,
+            envelope,
+            table_options: Vec::new(),
+        }
     }
 
     /// One sentence on what it does, for lists and graphs.

@@ -1,6 +1,7 @@
 //! A cluster with contracts applied, for the engine's tests.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+#![allow(dead_code, reason = "each test binary uses a part of this")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

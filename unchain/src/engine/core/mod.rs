@@ -17,8 +17,8 @@ use bytes::Bytes;
 pub use lanes::LaneKey;
 use lanes::Lanes;
 use progress::Progress;
-pub use turns::{CommitPolicy, ProducerIndex, Transaction};
 use turns::Turns;
+pub use turns::{CommitPolicy, ProducerIndex, Transaction};
 
 /// An assigned partition, as a number that is never used for another assignment of the same worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

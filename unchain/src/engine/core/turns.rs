@@ -167,12 +167,7 @@ impl Turns {
 
 impl Transaction {
     /// Adds what a record did to the tables beside its partition.
-    pub fn write(
-        &mut self,
-        slot: Slot,
-        changes: impl IntoIterator<Item = Change>,
-        stream_time_ms: Option<i64>,
-    ) {
+    pub fn write(&mut self, slot: Slot, changes: impl IntoIterator<Item = Change>, stream_time_ms: Option<i64>) {
         self.changes.extend(changes.into_iter().map(|change| (slot, change)));
         if let Some(stream_time_ms) = stream_time_ms {
             let known = self.stream_times_ms.entry(slot).or_insert(stream_time_ms);

@@ -18,12 +18,12 @@ use worker::SimWorker;
 /// Faults planted to show that the simulation finds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// Offsets are sent whatever the group's generation.
-    NoFence,
+    /// No fence: offsets are sent whatever the group's generation.
+    Fence,
     /// What should be aborted is committed.
-    NoAbort,
+    Abort,
     /// After an abort reading goes on where it was.
-    NoRewind,
+    Rewind,
 }
 
 /// One partition's table: the table room's own, with plain numbers.
@@ -298,7 +298,7 @@ fn nothing_is_lost_doubled_or_disordered_whatever_fails() {
 
 #[test]
 fn a_broken_fence_abort_or_rewind_is_found() {
-    for mutation in [Mutation::NoFence, Mutation::NoAbort, Mutation::NoRewind] {
+    for mutation in [Mutation::Fence, Mutation::Abort, Mutation::Rewind] {
         let found = (0..2_000).find(|seed| {
             let run = || Simulation::new(*seed, Some(mutation)).run();
             // A planted fault may also break what the core asserts of its caller.

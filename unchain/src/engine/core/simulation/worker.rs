@@ -266,7 +266,7 @@ impl SimWorker {
                 let offsets = transaction.next_offsets.iter();
                 let offsets: Vec<_> = offsets.filter_map(|(slot, offset)| Some((at(slot)?, *offset))).collect();
                 let generation = match self.mutation {
-                    Some(super::Mutation::NoFence) => kafka.generation,
+                    Some(super::Mutation::Fence) => kafka.generation,
                     _ => self.generation,
                 };
                 kafka.send_offsets(id, epoch, &offsets, generation)?;
@@ -297,18 +297,18 @@ impl SimWorker {
         self.commit = None;
         for producer in self.core.reset() {
             let (id, epoch) = (self.producer_id(producer), self.epochs[producer]);
-            if self.mutation != Some(super::Mutation::NoAbort) && kafka.abort(id, epoch).is_err() {
+            if self.mutation != Some(super::Mutation::Abort) && kafka.abort(id, epoch).is_err() {
                 // Fenced: this process is of no further use.
                 return self.crash();
             }
-            if self.mutation == Some(super::Mutation::NoAbort) {
+            if self.mutation == Some(super::Mutation::Abort) {
                 drop(kafka.commit(id, epoch));
             }
         }
         self.running.clear();
         for held in &mut self.held {
             held.table.roll_back();
-            if self.mutation != Some(super::Mutation::NoRewind) {
+            if self.mutation != Some(super::Mutation::Rewind) {
                 held.next = held.committed;
             }
         }
@@ -329,7 +329,6 @@ impl SimWorker {
 fn core() -> Core<Input, Result> {
     let bounds =
         Bounds { max_in_flight_records: 6, max_in_flight_bytes: 1_000, max_unsent_records: 5, max_unsent_bytes: 1_000 };
-    let policy =
-        CommitPolicy { max_records: 8, max_bytes: 1_000, max_interval: Duration::from_millis(50) };
+    let policy = CommitPolicy { max_records: 8, max_bytes: 1_000, max_interval: Duration::from_millis(50) };
     Core::new(bounds, policy)
 }
