@@ -18,6 +18,11 @@ const AT_FIRST: usize = 2;
 const END_PATIENCE: Duration = Duration::from_secs(40);
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
+/// Shorter than most outages: the brokers then abort transactions of members that keep their partitions.
+const SHORT_TRANSACTION_MS: u32 = 2_500;
+/// Longer than a zombie's sleep: when it wakes, nothing but the group's generation tells the brokers that it is one.
+const LONG_TRANSACTION_MS: u32 = 15_000;
+
 /// What was done to processes, and what they did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -39,6 +44,7 @@ struct Member {
     name: String,
     group: Group,
     workers: usize,
+    transaction_ms: u32,
     starts: u32,
     /// A successor of a process that still runs keeps its tables elsewhere, as it would on another machine.
     state: u32,
@@ -100,8 +106,9 @@ impl Fleet {
         self.numbers += 1;
         let letter = if group == Group::Named { 'n' } else { 'u' };
         let name = format!("{letter}{}", self.numbers);
-        let workers = 1 + usize::try_from(self.numbers % 2).unwrap_or(0);
-        self.members.push(Member { name, group, workers, starts: 0, state: 0, now: Now::Down });
+        let (workers, transaction_ms) =
+            if self.numbers.is_multiple_of(2) { (1, LONG_TRANSACTION_MS) } else { (2, SHORT_TRANSACTION_MS) };
+        self.members.push(Member { name, group, workers, transaction_ms, starts: 0, state: 0, now: Now::Down });
         self.start_member(self.members.len() - 1)
     }
 
@@ -112,6 +119,7 @@ impl Fleet {
         let mut command = Command::new(&self.subject);
         command.args(["--bootstrap-servers", &self.bootstrap, "--group", member.group.name(), "--name", &process]);
         command.args(["--workers", &member.workers.to_string()]);
+        command.args(["--transaction-timeout-ms", &member.transaction_ms.to_string()]);
         command.arg("--state-dir").arg(self.folder.join(format!("{name}-{}.state", member.state)));
         if member.group == Group::Named {
             command.args(["--instance", name]);

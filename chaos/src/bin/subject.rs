@@ -29,6 +29,8 @@ struct Arguments {
     instance: Option<String>,
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    #[arg(long)]
+    transaction_timeout_ms: u64,
     /// Where tables are kept
     #[arg(long)]
     state_dir: Option<PathBuf>,
@@ -40,8 +42,7 @@ fn settings(arguments: &Arguments) -> EngineSettings {
         workers: arguments.workers,
         // Short, so that a schedule of minutes has many silences that are longer.
         session_timeout: Duration::from_secs(6),
-        // Shorter than most outages: the brokers then abort transactions of members that keep their partitions.
-        transaction_timeout: Duration::from_millis(2_500),
+        transaction_timeout: Duration::from_millis(arguments.transaction_timeout_ms),
         drain_timeout: Duration::from_secs(5),
         state_dir: arguments.state_dir.clone(),
         ..EngineSettings::default()
