@@ -19,15 +19,16 @@ struct Edit<'a> {
 pub const NAMES: [&str; 3] = ["fence", "abort", "rewind"];
 
 const MUTATIONS: [Mutation; 3] = [
-    // What is in flight is committed though the group has given the partitions away, and without the group's generation, by
-    // which the brokers could tell. A consumer that never joins has none; the group is known from the program's arguments.
+    // A member goes on with partitions that the group has given away, and commits without the group's generation, by which
+    // the brokers could tell. A consumer that never joins has none; the group is known from the program's arguments.
     Mutation {
         name: "fence",
         edits: &[
             Edit {
                 file: "unchain/src/engine/hand_over.rs",
                 from: "GroupEvent::Revoked { partitions, lost: true } => {",
-                to: "GroupEvent::Revoked { partitions, lost: true } if partitions.is_empty() => {",
+                to: "GroupEvent::Revoked { lost: true, .. } => {}
+                GroupEvent::Revoked { partitions, lost: true } if partitions.is_empty() => {",
             },
             Edit {
                 file: "unchain/src/engine/committer.rs",
