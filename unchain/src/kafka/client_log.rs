@@ -36,6 +36,10 @@ impl ClientContext for ClientLog {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Readers ask to be told, and it is no fault.
+        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
+            return;
+        }
         tracing::warn!(target: "librdkafka", %error, "{reason}");
         let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" follows upon what brought them down, and says less.
