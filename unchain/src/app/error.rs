@@ -30,8 +30,6 @@ pub enum AppError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("{0}")]
-    Usage(String),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -46,7 +44,6 @@ impl AppError {
             | AppError::UnknownTopic { .. }
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
-            | AppError::Usage(_)
             | AppError::Config(_) => 2,
             _ => 1,
         }

@@ -35,9 +35,6 @@ pub struct RunArguments {
     /// Keep tables in this folder, so that a restart reads only what is new; without it they are kept in memory.
     #[arg(long, value_name = "DIR", env = "UNCHAIN_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Keep warm copies of the tables whose partitions other instances own; needs --state-dir.
-    #[arg(long)]
-    pub standby: bool,
     /// Commit offsets without transactions: nothing is lost, some results may come twice.
     #[arg(long)]
     pub at_least_once: bool,
@@ -82,11 +79,10 @@ fn settings(options: &Options, arguments: &RunArguments) -> Result<EngineSetting
     let configured = options.config()?.run;
     let defaults = EngineSettings::default();
     let or_configured = |flag: bool, configured: Option<bool>| flag || configured.unwrap_or(false);
-    let settings = EngineSettings {
+    Ok(EngineSettings {
         instance: arguments.instance.clone().or(configured.instance),
         workers: arguments.workers.map(usize::from).or(configured.workers).unwrap_or(defaults.workers).max(1),
         state_dir: arguments.state_dir.clone().or(configured.state_dir),
-        standby: or_configured(arguments.standby, configured.standby),
         guarantee: match or_configured(arguments.at_least_once, configured.at_least_once) {
             true => Guarantee::AtLeastOnce,
             false => Guarantee::ExactlyOnce,
@@ -96,11 +92,7 @@ fn settings(options: &Options, arguments: &RunArguments) -> Result<EngineSetting
             false => GroupProtocol::Classic,
         },
         ..defaults
-    };
-    if settings.standby && settings.state_dir.is_none() {
-        return Err(AppError::Usage("--standby keeps copies on disk: name a folder with --state-dir".to_owned()));
-    }
-    Ok(settings)
+    })
 }
 
 /// The processors of these names, in their own order; all of them without names.

@@ -32,8 +32,6 @@ pub struct EngineSettings {
     /// The folder under which tables are kept, so that a restart reads only what is new from their changelogs. Without
     /// it tables are kept in memory.
     pub state_dir: Option<PathBuf>,
-    /// Whether this instance keeps warm copies of the tables whose partitions other instances own.
-    pub standby: bool,
     /// Input records of one transaction.
     pub max_transaction_records: usize,
     /// Input bytes of one transaction.
@@ -77,7 +75,6 @@ impl Default for EngineSettings {
             group_protocol: GroupProtocol::Classic,
             workers: 1,
             state_dir: None,
-            standby: false,
             max_transaction_records: 100_000,
             max_transaction_bytes: 64 * 1024 * 1024,
             max_output_bytes: 950_000,
