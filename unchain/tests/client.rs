@@ -248,7 +248,7 @@ fn transactions_in_turn(connection: &Connection) {
         });
         committed.join().unwrap();
     }
-    assert_eq!(member.consumer.committed(&[at(0)], DEADLINE).unwrap(), [(at(0), Some(3))]);
+    assert_eq!(member.consumer.handle().committed(&[at(0)], DEADLINE).unwrap(), [(at(0), Some(3))]);
     let (mut reader, mut numbers) = (Reader::open(connection, TOPIC, &[(0, None)]).unwrap(), Vec::new());
     let each = |record: Record| {
         numbers.push(std::str::from_utf8(record.key.as_deref().unwrap()).unwrap().parse::<i64>().unwrap());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::EngineError;
+use super::transactions::FlushPlan;
 use crate::kafka::{ClientError, ErrorKind, GroupHandle, OffsetsClient, OutputProducer, TopicPartition};
 
 /// What a committer is told to do. At most one commit and one abort are under way at a time.
@@ -15,24 +16,28 @@ pub(crate) enum Order {
     Commit(Commit),
     /// Ends the producers' open transactions without effect, the earlier one first.
     Abort(Vec<Arc<OutputProducer>>),
+    /// Asks for the stable ends of the changelogs of tables that are about to be handed over.
+    StableEnds(FlushPlan),
 }
 
 /// One transaction that has everything it is to hold.
 pub(crate) struct Commit {
     pub(crate) producer: Arc<OutputProducer>,
     pub(crate) next_offsets: Vec<(TopicPartition, i64)>,
-    /// Changelog partitions whose stable ends are asked for before the commit, for the tables' next flush.
-    pub(crate) changelogs: Vec<TopicPartition>,
+    /// The stable ends of its changelogs are asked for before the commit.
+    pub(crate) flush: FlushPlan,
 }
 
 /// What a committer, or another thread that works for a worker, reports.
 pub(crate) enum Report {
     /// Every record of the transaction under way is acknowledged.
     Flushed,
-    /// The transaction under way is committed. The stable ends are those of the changelogs that the order named, as
-    /// they were before this transaction was: whatever lies below them was decided, and is in the tables.
-    Committed(Result<Vec<i64>, EngineError>),
+    /// The transaction under way is committed. The stable ends are as they were before this transaction was: whatever
+    /// lies below them was decided, and is in the tables.
+    Committed(FlushPlan, Result<Vec<i64>, EngineError>),
     Aborted(Result<(), EngineError>),
+    /// Whatever lies below the stable ends is in the tables: every commit was reported before.
+    StableEnds(FlushPlan, Result<Vec<i64>, EngineError>),
     /// From the thread that prepares newly assigned partitions.
     TakeOver(super::take_over::Prepared),
     /// From the thread that asks whether the inputs exist: the first that does not.
@@ -40,6 +45,9 @@ pub(crate) enum Report {
         missing: Option<&'static str>,
     },
 }
+
+/// How long a hand-over waits for the markers of its last transaction, which leave the next owner less to restore.
+const MARKER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where the threads that work for a worker leave their reports.
 pub(crate) type Mailbox = UnboundedSender<Report>;
@@ -57,15 +65,20 @@ impl Committer {
         broker_timeout: Duration,
         mailbox: Mailbox,
     ) -> Result<Committer, EngineError> {
-        // At most a commit and an abort: the worker waits for reports before it gives the next order of a kind.
+        // At most a commit, an abort and a question: the worker waits for reports before it gives the next order of a kind.
         let (orders, received) = mpsc::channel();
         let work = move || {
             for order in received {
                 let report = match order {
                     Order::Commit(order) => {
-                        Report::Committed(commit(&order, &group, &offsets, broker_timeout, &mailbox))
+                        let ends = commit(&order, &group, &offsets, broker_timeout, &mailbox);
+                        Report::Committed(order.flush, ends)
                     }
                     Order::Abort(producers) => Report::Aborted(abort(&producers)),
+                    Order::StableEnds(plan) => {
+                        let ends = offsets.settled_ends(&plan.changelogs, MARKER_PATIENCE, broker_timeout);
+                        Report::StableEnds(plan, ends.map_err(EngineError::from))
+                    }
                 };
                 if mailbox.send(report).is_err() {
                     return;
@@ -102,7 +115,7 @@ fn commit(
 ) -> Result<Vec<i64>, EngineError> {
     let producer = &order.producer;
     if !producer.is_transactional() {
-        let stable_ends = stable_ends(order, offsets, broker_timeout)?;
+        let stable_ends = offsets.stable_ends(&order.flush.changelogs, broker_timeout)?;
         producer.commit()?;
         drop(mailbox.send(Report::Flushed));
         // Refused offsets are read again: that may give results twice, which this guarantee allows.
@@ -112,7 +125,8 @@ fn commit(
     // First of all: the next transaction's outputs wait for this.
     producer.flush()?;
     drop(mailbox.send(Report::Flushed));
-    let stable_ends = stable_ends(order, offsets, broker_timeout)?;
+    // Before the commit: this transaction is not decided yet, so its changes lie above.
+    let stable_ends = offsets.stable_ends(&order.flush.changelogs, broker_timeout)?;
     if group.assignment_lost() {
         // The broker would refuse the offsets as well, but only as long as it can tell who sends them.
         let reason = "the group has given this member's partitions away".to_owned();
@@ -122,12 +136,6 @@ fn commit(
     producer.send_offsets(&order.next_offsets, &group.group_metadata()?)?;
     producer.commit()?;
     Ok(stable_ends)
-}
-
-/// Asked before the commit: this transaction is not decided yet, so its changes lie above.
-fn stable_ends(order: &Commit, offsets: &OffsetsClient, broker_timeout: Duration) -> Result<Vec<i64>, EngineError> {
-    let ends = order.changelogs.iter().map(|at| offsets.stable_end(&at.topic, at.partition, broker_timeout));
-    Ok(ends.collect::<Result<Vec<_>, _>>()?)
 }
 
 fn abort(producers: &[Arc<OutputProducer>]) -> Result<(), EngineError> {

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use super::EngineError;
-use super::committer::Report;
+use super::committer::{Order, Report};
 use super::core::Slot;
 use super::handling::Beside;
 use super::session::{Assigned, Session};
 use super::take_over::{Cancel, Prepared};
+use super::transactions::FlushPlan;
 use crate::kafka::{ClientError, ErrorKind, GroupEvent, TopicPartition};
 
 /// How long the cluster may take to say which topics it has.
@@ -24,6 +25,16 @@ pub(crate) struct HandOver {
     /// When what still runs is given up.
     deadline: Duration,
     is_stop: bool,
+    storing: Storing,
+}
+
+/// How far the tables' last way into their stores is, which leaves the next owner on this machine little to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storing {
+    NotBegun,
+    /// The changelogs' stable ends are asked for.
+    Asked,
+    Done,
 }
 
 /// Partitions that are being taken over.
@@ -187,7 +198,7 @@ impl Session<'_> {
         let slots: Vec<Slot> = slots.map(|assigned| assigned.slot).collect();
         slots.iter().for_each(|slot| self.handling.core.drain(*slot));
         let deadline = self.now() + self.worker.settings.drain_timeout;
-        self.hand_over = Some(HandOver { partitions, slots, deadline, is_stop });
+        self.hand_over = Some(HandOver { partitions, slots, deadline, is_stop, storing: Storing::NotBegun });
     }
 
     /// Whether a commit is wanted at once, because somebody waits for partitions.
@@ -201,11 +212,11 @@ impl Session<'_> {
         let is_done = |slot: &Slot| {
             if is_over { self.handling.core.is_settled(*slot) } else { self.handling.core.is_drained(*slot) }
         };
-        if !hand_over.slots.iter().all(is_done) {
+        if !hand_over.slots.iter().all(is_done) || (!is_over && !self.store_tables()) {
             return Ok(false);
         }
         let HandOver { partitions, slots, is_stop, .. } = self.hand_over.take().expect("looked at above");
-        if is_over {
+        if !slots.iter().all(|slot| self.handling.core.is_drained(*slot)) {
             tracing::warn!(
                 processor = self.worker.processor.name(),
                 ?partitions,
@@ -217,6 +228,39 @@ impl Session<'_> {
             self.consumer.unassign(&partitions)?;
         }
         Ok(true)
+    }
+
+    /// Sees to it that the stores get what the tables handed over have; tells whether that is done.
+    fn store_tables(&mut self) -> bool {
+        let Some(HandOver { slots, storing, .. }) = &self.hand_over else { return true };
+        if *storing != Storing::NotBegun {
+            return *storing == Storing::Done;
+        }
+        let besides: Vec<Beside> = slots.iter().filter_map(|slot| self.handling.beside(*slot)).collect();
+        // Also where all rows are stored: the store does not know yet that the last commit is among them.
+        let plan = self.plan_flush(|beside, tables| besides.contains(&beside) && tables.is_stored());
+        let next = if plan.changelogs.is_empty() { Storing::Done } else { Storing::Asked };
+        if next == Storing::Asked {
+            self.committer.give(Order::StableEnds(plan));
+        }
+        self.hand_over.iter_mut().for_each(|hand_over| hand_over.storing = next);
+        next == Storing::Done
+    }
+
+    /// The stable ends are known, up to which the tables handed over may say that they are stored.
+    pub(crate) fn hand_over_stored(
+        &mut self,
+        plan: FlushPlan,
+        ends: Result<Vec<i64>, EngineError>,
+    ) -> Result<(), EngineError> {
+        self.hand_over.iter_mut().for_each(|hand_over| hand_over.storing = Storing::Done);
+        match ends {
+            Ok(ends) => self.flush(plan, &ends),
+            Err(error) => {
+                tracing::debug!(%error, "tables are handed over without a last flush: their next owner restores more");
+                Ok(())
+            }
+        }
     }
 
     /// Forgets partitions: what of them is in flight is never committed here.

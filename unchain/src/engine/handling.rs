@@ -90,6 +90,11 @@ impl Handling {
         self.places.iter().find(|place| place.slot == slot)
     }
 
+    /// What a partition's tables stand beside.
+    pub(crate) fn beside(&self, slot: Slot) -> Option<Beside> {
+        self.place(slot).map(|place| place.beside)
+    }
+
     /// Whether a partition still waits for its tables.
     pub(crate) fn is_waiting_for_tables(&self) -> bool {
         self.places.iter().any(|place| place.tables.is_none())

@@ -16,7 +16,6 @@ use super::handling::Handling;
 use super::outbox::Outbox;
 use super::take_over::TakeOver;
 use super::topic_watch::TopicWatch;
-use super::transactions::Flush;
 use super::watchdog::Watchdog;
 use super::worker::Worker;
 use super::{EngineError, Guarantee};
@@ -55,8 +54,6 @@ pub(crate) struct Session<'w> {
     pub(crate) lost: Option<Vec<TopicPartition>>,
     /// Whether the commit under way is known to have failed.
     pub(crate) commit_failed: bool,
-    /// Tables whose rows go to their stores with the commit under way.
-    pub(crate) flushes: Vec<Flush>,
     /// Reports that came while something else was waited for.
     pub(crate) early_reports: VecDeque<Report>,
     /// A call that could go on when the session rested.
@@ -135,7 +132,6 @@ impl<'w> Session<'w> {
             events: VecDeque::new(),
             lost: None,
             commit_failed: false,
-            flushes: Vec::new(),
             early_reports: VecDeque::new(),
             early_step: None,
             assignments: 0,

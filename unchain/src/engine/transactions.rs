@@ -9,12 +9,16 @@ use super::session::Session;
 use super::worker::backoff;
 use crate::contract::Topic;
 use crate::kafka::{ClientError, ErrorKind, TopicPartition};
+use crate::table::PartitionTables;
 
-/// Tables whose rows go to their stores once the transaction under way has committed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flush {
-    beside: Beside,
-    tables: usize,
+/// Tables whose rows go to their stores once their changelogs' stable ends are known: with the commit under way, or
+/// before they are handed over.
+#[derive(Debug, Default)]
+pub(crate) struct FlushPlan {
+    /// What the tables stand beside, and how many they are.
+    tables: Vec<(Beside, usize)>,
+    /// Theirs, in the same order.
+    pub(crate) changelogs: Vec<TopicPartition>,
 }
 
 impl Session<'_> {
@@ -83,20 +87,26 @@ impl Session<'_> {
 
     /// Gives the filled transaction to the committer.
     pub(crate) fn begin_commit(&mut self) {
-        self.flushes.clear();
-        let (mut changelogs, now) = (Vec::new(), std::time::Instant::now());
-        for (beside, tables) in self.handling.all_tables().filter(|(_, tables)| tables.is_flush_due(now)) {
-            self.flushes.push(Flush { beside: *beside, tables: tables.topics().len() });
-            let at = |topic: &&'static Topic| TopicPartition { topic: topic.name.into(), partition: beside.1 };
-            changelogs.extend(tables.topics().iter().map(at));
-        }
+        let now = std::time::Instant::now();
+        let flush = self.plan_flush(|_, tables| tables.is_flush_due(now));
         let Some((producer, transaction)) = self.handling.core.turns.begin_commit() else { return };
         let at = |slot| self.assigned.iter().find(|assigned| assigned.slot == slot).map(|assigned| assigned.at.clone());
         let next_offsets = transaction.next_offsets.iter();
         let next_offsets = next_offsets.filter_map(|(slot, offset)| at(*slot).map(|at| (at, *offset))).collect();
         self.outbox.begin_commit();
         let producer = self.producers[producer].clone();
-        self.committer.give(Order::Commit(Commit { producer, next_offsets, changelogs }));
+        self.committer.give(Order::Commit(Commit { producer, next_offsets, flush }));
+    }
+
+    /// Plans to flush some of the tables.
+    pub(crate) fn plan_flush(&mut self, which: impl Fn(Beside, &PartitionTables) -> bool) -> FlushPlan {
+        let mut plan = FlushPlan::default();
+        for (beside, tables) in self.handling.all_tables().filter(|(beside, tables)| which(*beside, tables)) {
+            plan.tables.push((*beside, tables.topics().len()));
+            let at = |topic: &&'static Topic| TopicPartition { topic: topic.name.into(), partition: beside.1 };
+            plan.changelogs.extend(tables.topics().iter().map(at));
+        }
+        plan
     }
 
     /// Takes the reports of the threads that work for this session; tells whether there was one.
@@ -106,13 +116,14 @@ impl Session<'_> {
             any = true;
             match report {
                 Report::Flushed => self.handling.core.turns.flushed(),
-                Report::Committed(Ok(stable_ends)) => self.committed(&stable_ends)?,
-                Report::Committed(Err(error)) => {
+                Report::Committed(flush, Ok(stable_ends)) => self.committed(flush, &stable_ends)?,
+                Report::Committed(_, Err(error)) => {
                     self.commit_failed = true;
                     return Err(error);
                 }
                 // Awaited where it is ordered.
                 Report::Aborted(_) => {}
+                Report::StableEnds(plan, ends) => self.hand_over_stored(plan, ends)?,
                 Report::TakeOver(prepared) => self.prepared(prepared)?,
                 Report::Inputs { missing } => self.inputs_answered(missing)?,
             }
@@ -121,7 +132,7 @@ impl Session<'_> {
     }
 
     /// The transaction under way has committed: offsets, table writes and counters follow.
-    fn committed(&mut self, stable_ends: &[i64]) -> Result<(), EngineError> {
+    fn committed(&mut self, flush: FlushPlan, stable_ends: &[i64]) -> Result<(), EngineError> {
         let transaction = self.handling.core.turns.committed();
         for assigned in &mut self.assigned {
             if let Some(next_offset) = transaction.next_offsets.get(&assigned.slot) {
@@ -138,16 +149,22 @@ impl Session<'_> {
                 tables.commit_stream_time(stream_time_ms);
             }
         }
+        self.flush(flush, stable_ends)?;
+        self.aborts_in_a_row = 0;
+        self.worker.stats.add_commit(&self.outbox.committed());
+        Ok(())
+    }
+
+    /// Flushes what was planned, up to the changelogs' stable ends.
+    pub(crate) fn flush(&mut self, plan: FlushPlan, stable_ends: &[i64]) -> Result<(), EngineError> {
         let mut ends = stable_ends;
-        for flush in std::mem::take(&mut self.flushes) {
-            let (of_these, rest) = ends.split_at(flush.tables.min(ends.len()));
+        for (of, tables) in plan.tables {
+            let (of_these, rest) = ends.split_at(tables.min(ends.len()));
             ends = rest;
-            if let Some((_, tables)) = self.handling.all_tables().find(|(beside, _)| *beside == flush.beside) {
+            if let Some((_, tables)) = self.handling.all_tables().find(|(beside, _)| *beside == of) {
                 tables.flush(of_these)?;
             }
         }
-        self.aborts_in_a_row = 0;
-        self.worker.stats.add_commit(&self.outbox.committed());
         Ok(())
     }
 
@@ -165,8 +182,8 @@ impl Session<'_> {
         // A commit under way may still succeed, and what it covers must not be done again.
         while self.handling.core.turns.committing().is_some() && !self.commit_failed {
             match self.next_report().await? {
-                Report::Committed(Ok(stable_ends)) => self.committed(&stable_ends)?,
-                Report::Committed(Err(_)) => self.commit_failed = true,
+                Report::Committed(flush, Ok(stable_ends)) => self.committed(flush, &stable_ends)?,
+                Report::Committed(_, Err(_)) => self.commit_failed = true,
                 other => self.early_reports.push_back(other),
             }
         }

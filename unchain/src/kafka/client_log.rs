@@ -1,5 +1,6 @@
 //! What librdkafka says beside its calls: its log, through `tracing`, and the last cause why no broker answered.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -12,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 #[derive(Debug, Default)]
 pub(crate) struct ClientLog {
     cause: Mutex<Option<String>>,
+    closing: AtomicBool,
 }
 
 impl ClientLog {
@@ -19,11 +21,21 @@ impl ClientLog {
     pub(super) fn cause(&self) -> Option<String> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// From now on the client only closes, aside: what it meets with there is nobody's trouble.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
 }
 
 impl ClientContext for ClientLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            _ if self.is_closing() => tracing::debug!(target: "librdkafka", facility, "{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::error!(target: "librdkafka", facility, "{message}");
             }
@@ -39,6 +51,9 @@ impl ClientContext for ClientLog {
         // Readers ask to be told, and it is no fault.
         if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
             return;
+        }
+        if self.is_closing() {
+            return tracing::debug!(target: "librdkafka", %error, "{reason}");
         }
         tracing::warn!(target: "librdkafka", %error, "{reason}");
         let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);

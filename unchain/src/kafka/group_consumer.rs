@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -39,29 +39,11 @@ pub enum GroupEvent {
     Failed(ClientError),
 }
 
-/// What a poll brought.
-#[derive(Debug)]
-pub enum ConsumerEvent {
-    Record(Record),
-    /// Partitions to take over, to be answered by `assign_shared`.
-    Assigned(Vec<TopicPartition>),
-    /// Partitions to hand over, to be answered by `unassign`. Where `lost`, they belong to somebody else already.
-    Revoked {
-        partitions: Vec<TopicPartition>,
-        lost: bool,
-    },
-    Failed(ClientError),
-    /// Nothing within the timeout.
-    Idle,
-}
-
 /// Where librdkafka leaves what it announces.
 #[derive(Default)]
 pub(super) struct Context {
     log: ClientLog,
     rebalances: Mutex<VecDeque<GroupEvent>>,
-    /// While closing nobody polls for events any more: revocations are answered at once.
-    closing: AtomicBool,
 }
 
 impl Context {
@@ -82,7 +64,8 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.closing.load(Ordering::Acquire) {
+        // Nobody polls for events any more: revocations are answered at once.
+        if self.log.is_closing() {
             if let Err(error) = release(consumer, list) {
                 tracing::warn!(%error, "releasing partitions at close failed");
             }
@@ -119,7 +102,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         let Some(consumer) = self.consumer.take() else { return };
         let closed = self.closed.take();
-        Consumer::context(consumer.client()).closing.store(true, Ordering::Release);
+        Consumer::context(consumer.client()).log.close();
         // librdkafka closes without a deadline of its own, so it closes on a thread that can be left behind. Where no
         // thread can be had, the closure and with it the consumer is dropped here.
         let _ = std::thread::Builder::new().name("consumer-close".to_owned()).spawn(move || {
@@ -142,7 +125,6 @@ pub struct GroupConsumer {
     signalled: Arc<AtomicBool>,
     last_poll: Instant,
     events: VecDeque<GroupEvent>,
-    topics: Vec<Arc<str>>,
     /// Cleared when the partition is released.
     assigned: HashMap<TopicPartition, Arc<AtomicBool>>,
 }
@@ -176,7 +158,6 @@ impl GroupConsumer {
             signalled,
             last_poll: Instant::now(),
             events: VecDeque::new(),
-            topics: topics.to_vec(),
             assigned: HashMap::new(),
         })
     }
@@ -222,33 +203,6 @@ impl GroupConsumer {
         }
     }
 
-    /// The next event, after at most `timeout`; records come from the partitions that `assign_shared` took over.
-    pub fn poll(&mut self, timeout: Duration) -> ConsumerEvent {
-        let next = |context: &Context| match context.next_rebalance()? {
-            GroupEvent::Assigned(partitions) => Some(ConsumerEvent::Assigned(partitions)),
-            GroupEvent::Revoked { partitions, lost } => Some(ConsumerEvent::Revoked { partitions, lost }),
-            GroupEvent::Stalled | GroupEvent::Failed(_) => None,
-        };
-        let client = self.client();
-        if let Some(event) = next(Consumer::context(client)) {
-            return event;
-        }
-        match client.poll(timeout) {
-            Some(Ok(message)) => ConsumerEvent::Record(copy(&message, &self.topics)),
-            Some(Err(error)) => ConsumerEvent::Failed(ClientError::operation("fetch", &error)),
-            None => next(Consumer::context(client)).unwrap_or(ConsumerEvent::Idle),
-        }
-    }
-
-    /// As [`GroupHandle::committed`].
-    pub fn committed(
-        &self,
-        partitions: &[TopicPartition],
-        deadline: Duration,
-    ) -> Result<Vec<(TopicPartition, Option<i64>)>, ClientError> {
-        self.handle().committed(partitions, deadline)
-    }
-
     /// Takes the partitions over, each from its offset, or from the beginning where that is `None`, and returns their
     /// queues in the same order. A partition without an offset costs a round trip.
     pub fn assign(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<Vec<PartitionQueue>, ClientError> {
@@ -267,12 +221,6 @@ impl GroupConsumer {
             self.assigned.insert(at.clone(), Arc::clone(&is_assigned));
             queues.push(PartitionQueue::new(at.clone(), queue, is_assigned));
         }
-        self.assign_shared(partitions)?;
-        Ok(queues)
-    }
-
-    /// Takes the partitions over; their records come by `poll`.
-    pub fn assign_shared(&self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), ClientError> {
         let known = |(at, offset): &(TopicPartition, Option<i64>)| {
             let first = || first_offset(self.client(), &at.topic, at.partition);
             (at.clone(), offset.or_else(first))
@@ -282,7 +230,8 @@ impl GroupConsumer {
             RebalanceProtocol::Cooperative => self.client().incremental_assign(&list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => self.client().assign(&list),
         };
-        result.map_err(|error| ClientError::operation("assignment", &error))
+        result.map_err(|error| ClientError::operation("assignment", &error))?;
+        Ok(queues)
     }
 
     /// Hands the partitions over; without cooperation (range) that is all of them.
@@ -320,16 +269,6 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// As [`GroupHandle::group_metadata`].
-    pub fn group_metadata(&self) -> Result<ConsumerGroupMetadata, ClientError> {
-        self.handle().group_metadata()
-    }
-
-    /// Whether the group has given this member's partitions away.
-    pub fn assignment_lost(&self) -> bool {
-        self.client().assignment_lost()
-    }
-
     /// Leaves the group (a static member does not) and ends the client, waiting for at most `deadline`. Queues and
     /// handles that are still held bring nothing from then on.
     pub fn close(mut self, deadline: Duration) {
@@ -338,7 +277,7 @@ impl GroupConsumer {
 
     fn begin_close(&mut self, deadline: Duration) {
         let Some(member) = self.member.take() else { return };
-        Consumer::context(member.client()).closing.store(true, Ordering::Release);
+        Consumer::context(member.client()).log.close();
         drop(member);
         // Nothing is ever sent: the channel ends with the client.
         if self.closed.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {

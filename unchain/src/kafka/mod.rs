@@ -26,7 +26,7 @@ fn close_aside<T: Send + 'static>(consumer: Option<T>) {
 pub use admin::{Admin, NewTopic};
 pub use connection::{Connection, ExistingTopic};
 pub use error::{ClientError, ErrorKind};
-pub use group_consumer::{ConsumerEvent, GroupConsumer, GroupEvent};
+pub use group_consumer::{GroupConsumer, GroupEvent};
 pub use group_handle::GroupHandle;
 pub use group_settings::{Assignment, GroupProtocol, GroupSettings, TopicPartition};
 pub use headers::{Headers, HeadersBuilder};

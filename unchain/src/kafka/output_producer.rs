@@ -39,19 +39,6 @@ impl Default for ProducerSettings {
     }
 }
 
-impl From<&ProducerSettings> for ProducerSettings {
-    fn from(settings: &ProducerSettings) -> ProducerSettings {
-        settings.clone()
-    }
-}
-
-/// A plain transaction timeout stands for the other defaults.
-impl From<Duration> for ProducerSettings {
-    fn from(transaction_timeout: Duration) -> ProducerSettings {
-        ProducerSettings { transaction_timeout, ..ProducerSettings::default() }
-    }
-}
-
 /// Either producer. All calls may come from any thread; one transaction at a time is begun, filled and ended.
 pub enum OutputProducer {
     Transactional(TransactionalProducer),

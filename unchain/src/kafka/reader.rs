@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client_log::ClientLog;
 use super::group_consumer::copy;
-use super::{ClientError, Connection, Record, TopicPartition};
+use super::{ClientError, Connection, ErrorKind, Record, TopicPartition};
 
 /// Asks a cluster for the offsets of partitions.
 pub struct OffsetsClient {
@@ -40,6 +40,9 @@ pub struct Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        if let Some(consumer) = &self.consumer {
+            consumer.context().close();
+        }
         super::close_aside(self.consumer.take());
     }
 }
@@ -161,14 +164,65 @@ impl OffsetsClient {
         Ok(Watermarks { start, stable_end, end })
     }
 
-    /// One past the last record of a partition that is decided, as of now.
-    pub fn stable_end(&self, topic: &str, partition: i32, deadline: Duration) -> Result<i64, ClientError> {
-        let (_, end) = self.stable.fetch_watermarks(topic, partition, deadline).map_err(|error| {
-            let at = TopicPartition { topic: topic.into(), partition };
-            ClientError::partition("reading the end", &at, &error)
-        })?;
-        Ok(end)
+    /// One past the last record of each partition that is decided, as of now: one round trip a leader.
+    pub fn stable_ends(&self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<i64>, ClientError> {
+        ends(&self.stable, partitions, deadline)
     }
+
+    /// As [`stable_ends`](Self::stable_ends), after a wait of at most `patience` for the markers of transactions that
+    /// have ended: their brokers write them a moment later.
+    pub fn settled_ends(
+        &self,
+        partitions: &[TopicPartition],
+        patience: Duration,
+        deadline: Duration,
+    ) -> Result<Vec<i64>, ClientError> {
+        let (started, latest) = (Instant::now(), ends(&self.latest, partitions, deadline)?);
+        loop {
+            let stable = self.stable_ends(partitions, deadline)?;
+            if started.elapsed() >= patience || stable.iter().zip(&latest).all(|(stable, latest)| stable >= latest) {
+                return Ok(stable);
+            }
+            #[allow(clippy::disallowed_methods, reason = "a back-off between two questions to the broker")]
+            std::thread::sleep(SETTLE_STEP);
+        }
+    }
+}
+
+const SETTLE_STEP: Duration = Duration::from_millis(5);
+
+fn ends(
+    client: &BaseConsumer<ClientLog>,
+    partitions: &[TopicPartition],
+    deadline: Duration,
+) -> Result<Vec<i64>, ClientError> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (operation, mut list) = ("reading the ends", TopicPartitionList::with_capacity(partitions.len()));
+    for at in partitions {
+        // The protocol's ListOffsets takes the end as a point in time.
+        list.add_partition_offset(&at.topic, at.partition, Offset::End)
+            .map_err(|error| ClientError::partition(operation, at, &error))?;
+    }
+    let found = client.offsets_for_times(list, deadline);
+    let found = found.map_err(|error| ClientError::operation(operation, &error))?;
+    let end = |at: &TopicPartition| {
+        let of_partition = found.find_partition(&at.topic, at.partition);
+        let of_partition = of_partition.expect("librdkafka answers for each partition that it was asked for");
+        of_partition.error().map_err(|error| ClientError::partition(operation, at, &error))?;
+        match of_partition.offset() {
+            Offset::Offset(end) => Ok(end),
+            other => Err(ClientError::Partition {
+                operation,
+                topic: at.topic.to_string(),
+                partition: at.partition,
+                reason: format!("the broker answered {other:?}"),
+                kind: ErrorKind::Retry,
+            }),
+        }
+    };
+    partitions.iter().map(end).collect()
 }
 
 /// Where a partition begins, asked for before it is assigned: librdkafka itself asks the leader, whom it does not know

@@ -31,13 +31,12 @@ impl TransactionalProducer {
     pub fn connect(
         connection: &Connection,
         transactional_id: &str,
-        settings: impl Into<ProducerSettings>,
+        settings: &ProducerSettings,
     ) -> Result<TransactionalProducer, ClientError> {
-        let settings = settings.into();
-        let mut config = config(connection, &settings);
+        let mut config = config(connection, settings);
         config.set("transactional.id", transactional_id);
         config.set("transaction.timeout.ms", settings.transaction_timeout.as_millis().to_string());
-        let outputs = Outputs::create(&config, &settings)?;
+        let outputs = Outputs::create(&config, settings)?;
         let connected = TransactionalProducer { outputs, transaction_timeout: settings.transaction_timeout };
         connected.until("initialisation of transactions", |outputs| {
             let result = outputs.client().init_transactions(STEP);

@@ -217,7 +217,7 @@ impl PartitionTables {
 
     /// Whether committed rows have waited long enough for their way into the store, or take too much memory.
     pub fn is_flush_due(&self, now: Instant) -> bool {
-        if self.tables.iter().all(|table| table.disk.is_none()) {
+        if !self.is_stored() {
             return false;
         }
         let dirty_bytes: usize = self.tables.iter().map(|table| table.rows().dirty_bytes()).sum();
@@ -227,6 +227,11 @@ impl PartitionTables {
             0 => waited >= settings.max_age() / IDLE_FLUSHES_A_MAX_AGE,
             _ => waited >= settings.flush_interval || dirty_bytes >= self.max_dirty_bytes() * self.tables.len(),
         }
+    }
+
+    /// Whether there is a store to flush to.
+    pub fn is_stored(&self) -> bool {
+        self.tables.iter().any(|table| table.disk.is_some())
     }
 
     /// Writes committed rows to the store, and up to where it reflects each changelog now: each table's in one batch.
