@@ -117,6 +117,8 @@ impl Cluster {
     }
 
     fn delete_created(&self) -> Result<(), CliError> {
+        // Without a broker nothing can be deleted, and librdkafka's deletion of groups does not survive it (its #5397).
+        self.connection.topics(BROKER_DEADLINE)?;
         let admin = Admin::new(&self.connection, BROKER_DEADLINE)?;
         let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
         let topics: Vec<_> = created.iter().map(String::as_str).collect();

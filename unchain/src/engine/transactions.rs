@@ -1,5 +1,7 @@
 //! The worker's side of transactions: what may be sent is sent, what is due is committed, what fails is taken back.
 
+use std::time::{Duration, Instant};
+
 use super::EngineError;
 use super::committer::{Commit, Order, Report};
 use super::core::Slot;
@@ -20,6 +22,9 @@ pub(crate) struct FlushPlan {
     /// Theirs, in the same order.
     pub(crate) changelogs: Vec<TopicPartition>,
 }
+
+/// How often a worker that waits says that it is alive.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
     /// Sends the result of the call that has just ended.
@@ -80,14 +85,14 @@ impl Session<'_> {
     }
 
     /// When the open transaction is to be committed.
-    pub(crate) fn commit_at(&self) -> Option<std::time::Duration> {
+    pub(crate) fn commit_at(&self) -> Option<Duration> {
         let at = self.handling.core.turns.commit_at(self.idle_since())?;
-        Some(if self.is_handing_over() { std::time::Duration::ZERO } else { at })
+        Some(if self.is_handing_over() { Duration::ZERO } else { at })
     }
 
     /// Gives the filled transaction to the committer.
     pub(crate) fn begin_commit(&mut self) {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let flush = self.plan_flush(|_, tables| tables.is_flush_due(now));
         let Some((producer, transaction)) = self.handling.core.turns.begin_commit() else { return };
         let at = |slot| self.assigned.iter().find(|assigned| assigned.slot == slot).map(|assigned| assigned.at.clone());
@@ -183,6 +188,8 @@ impl Session<'_> {
         while self.handling.core.turns.committing().is_some() && !self.commit_failed {
             match self.next_report().await? {
                 Report::Committed(flush, Ok(stable_ends)) => self.committed(flush, &stable_ends)?,
+                // An abort would wait for the commit that was given up.
+                Report::Committed(_, Err(error)) if error.kind() == ErrorKind::Rebuild => return Err(error),
                 Report::Committed(_, Err(_)) => self.commit_failed = true,
                 other => self.early_reports.push_back(other),
             }
@@ -210,15 +217,19 @@ impl Session<'_> {
         }
     }
 
-    /// What comes next from the threads that work for this session: their calls have deadlines of their own.
+    /// What comes next from the threads that work for this session: their calls have deadlines of their own, so that
+    /// this worker waits but does not stand still.
     async fn next_report(&mut self) -> Result<Report, EngineError> {
-        let deadline = self.worker.settings.transaction_timeout * 10;
-        match tokio::time::timeout(deadline, self.reports.recv()).await {
-            Ok(Some(report)) => Ok(report),
-            Ok(None) | Err(_) => {
-                Err(ClientError::TimedOut { operation: "the end of a transaction", waited: deadline }.into())
+        let (started, deadline) = (Instant::now(), self.worker.settings.transaction_timeout * 10);
+        while started.elapsed() < deadline {
+            self.worker.stats.beat(self.worker.index);
+            match tokio::time::timeout(BEAT_INTERVAL, self.reports.recv()).await {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => break,
+                Err(_) => {}
             }
         }
+        Err(ClientError::TimedOut { operation: "the end of a transaction", waited: started.elapsed() }.into())
     }
 
     /// Reads again from the last commit, or not at all what was lost.
