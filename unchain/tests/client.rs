@@ -203,7 +203,7 @@ fn a_close_ends_queues_and_handles(connection: &Connection) {
     expect_numbered(&member.read(&mut queues[0], 10), 0, 0..10);
     let handle: GroupHandle = member.consumer.handle();
     let other_thread = std::thread::spawn(move || {
-        handle.commit(&[(at(0), 10)]).unwrap();
+        handle.commit(&[(at(0), 10)], DEADLINE).unwrap();
         assert_eq!(handle.committed(&[at(0), at(1)], DEADLINE).unwrap(), [(at(0), Some(10)), (at(1), None)]);
         assert!(!handle.assignment_lost());
         handle

@@ -95,6 +95,39 @@ on_each_broker!(tables_on_disk_move_with_their_partitions, |fixture: &Fixture| {
     assert!(restored < 300, "{restored} records were restored of 6,000");
 });
 
+on_each_broker!(a_standby_copy_leaves_little_to_restore, |fixture: &Fixture| {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |name: &str| {
+        let state_dir = Some(dir.path().join(name));
+        let settings = EngineSettings { state_dir, standby: true, ..EngineSettings::default() };
+        fixture.start(&[Processor::new("sum").handle(sum)], settings)
+    };
+    let (first, second) = (start("first"), start("second"));
+    let has_half = |engine: &unchain::engine::Engine| engine.stats()[0].assigned_partitions() == 3;
+    fixture.wait_until(|| has_half(&first) && has_half(&second));
+    fixture.produce(items(0..4_000));
+    check_counts(&fixture.wait_for::<Count>(4_000));
+    let stats = |engine: &unchain::engine::Engine| Arc::clone(&engine.stats()[0]);
+    // Each input is a row's change in the table's partition of the same number.
+    fixture.wait_until(|| stats(&first).consumed_records() + stats(&second).consumed_records() == 4_000);
+    fixture.wait_until(|| stats(&second).standby_records() == stats(&first).consumed_records());
+    fixture.wait_until(|| stats(&first).standby_records() == stats(&second).consumed_records());
+    first.stop().unwrap();
+    fixture.produce(items(4_000..6_000));
+    check_counts(&fixture.wait_for::<Count>(6_000));
+    let restored = stats(&second).restored_records();
+    second.stop().unwrap();
+    assert!(restored < 100, "{restored} records were restored beside a standby copy");
+});
+
+#[test]
+fn standby_copies_need_a_folder() {
+    let fixture = Fixture::embedded();
+    let settings = EngineSettings { standby: true, ..EngineSettings::default() };
+    let refused = fixture.try_start(&[Processor::new("sum").handle(sum)], &settings).err().unwrap();
+    assert!(refused.to_string().contains("cannot keep standby copies in memory"), "{refused}");
+}
+
 on_each_broker!(a_table_is_queried_where_its_partition_is, |fixture: &Fixture| {
     let start = || fixture.start(&[Processor::new("sum").handle(sum)], EngineSettings::default());
     let first = start();

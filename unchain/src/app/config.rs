@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub workers: Option<usize>,
     /// The folder in which tables are kept.
     pub state_dir: Option<PathBuf>,
+    /// Follow other instances' tables there.
+    pub standby: Option<bool>,
     pub at_least_once: Option<bool>,
     /// KIP-848 in place of the classic group protocol.
     pub consumer_protocol: Option<bool>,

@@ -35,6 +35,9 @@ pub struct RunArguments {
     /// Keep tables in this folder, so that a restart reads only what is new; without it they are kept in memory.
     #[arg(long, value_name = "DIR", env = "UNCHAIN_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Follow the tables of other instances' partitions in the state folder, so that taking one over is short.
+    #[arg(long)]
+    pub standby: bool,
     /// Commit offsets without transactions: nothing is lost, some results may come twice.
     #[arg(long)]
     pub at_least_once: bool,
@@ -83,6 +86,7 @@ fn settings(options: &Options, arguments: &RunArguments) -> Result<EngineSetting
         instance: arguments.instance.clone().or(configured.instance),
         workers: arguments.workers.map(usize::from).or(configured.workers).unwrap_or(defaults.workers).max(1),
         state_dir: arguments.state_dir.clone().or(configured.state_dir),
+        standby: or_configured(arguments.standby, configured.standby),
         guarantee: match or_configured(arguments.at_least_once, configured.at_least_once) {
             true => Guarantee::AtLeastOnce,
             false => Guarantee::ExactlyOnce,

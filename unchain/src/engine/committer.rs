@@ -119,7 +119,7 @@ fn commit(
         producer.commit()?;
         drop(mailbox.send(Report::Flushed));
         // Refused offsets are read again: that may give results twice, which this guarantee allows.
-        group.commit(&order.next_offsets).map_err(ClientError::into_abort)?;
+        group.commit(&order.next_offsets, broker_timeout).map_err(ClientError::into_abort)?;
         return Ok(stable_ends);
     }
     // First of all: the next transaction's outputs wait for this.

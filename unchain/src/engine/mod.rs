@@ -12,6 +12,7 @@ mod restore;
 mod session;
 mod settings;
 mod shutdown;
+mod standby;
 mod stats;
 mod take_over;
 mod topic_watch;
@@ -64,6 +65,8 @@ pub enum EngineError {
     Policy { reason: String },
     #[error("processor {processor} has lost its input {topic}: the topic was deleted while it was read")]
     InputDeleted { processor: &'static str, topic: &'static str },
+    #[error("processor {processor} cannot keep standby copies in memory: name a state directory, or do without them")]
+    StandbyInMemory { processor: &'static str },
     #[error("the state directory {} cannot be used: {source}", dir.display())]
     StateDir { dir: PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -184,6 +187,23 @@ impl Engine {
             partitions: partitions_of(start.existing, topic.name),
             stores: stores.clone(),
         }));
+        let standby = standby::Standby::default();
+        if start.settings.standby && !declared.tables().is_empty() {
+            if stores.dir().is_none() {
+                return Err(EngineError::StandbyInMemory { processor: processor.name() });
+            }
+            let follower = standby::Follower {
+                standby: standby.clone(),
+                connection: start.connection.clone(),
+                processor: processor.clone(),
+                besides: besides(processor, start.existing),
+                stores: stores.clone(),
+                stats: Arc::clone(&stats),
+                broker_timeout: start.settings.broker_timeout,
+                shutdown: start.shutdown.clone(),
+            };
+            self.followers.push(follower.start()?);
+        }
         for index in 0..start.settings.workers {
             let worker = Worker {
                 connection: start.connection.clone(),
@@ -192,6 +212,7 @@ impl Engine {
                 lookups: lookups.clone(),
                 settings: start.settings.clone(),
                 stores: stores.clone(),
+                standby: standby.clone(),
                 transactional_id: transactional_id(processor.name(), start.settings.instance.as_deref(), index),
                 member: start.settings.instance.as_ref().map(|instance| format!("{instance}-{index}")),
                 policy: policy(start.registry)?,
@@ -314,6 +335,16 @@ fn stores(processor: &Processor, settings: &EngineSettings) -> Result<Stores, En
     let made = stores.dir().map_or(Ok(()), std::fs::create_dir_all);
     made.map_err(|source| EngineError::StateDir { dir: dir.clone(), source })?;
     Ok(stores)
+}
+
+/// What a processor's tables stand beside: each partition of each input group that has tables.
+fn besides(processor: &Processor, existing: &[ExistingTopic]) -> Vec<handling::Beside> {
+    let groups = processor.groups().iter().enumerate().filter(|(_, group)| !group.tables.is_empty());
+    let besides = groups.flat_map(|(index, group)| {
+        let partitions = group.inputs.iter().map(|input| partitions_of(existing, input.name)).max().unwrap_or(0);
+        (0..partitions).map(move |partition| (index, partition))
+    });
+    besides.collect()
 }
 
 /// 0 where the topic does not exist.

@@ -111,6 +111,7 @@ impl<'w> Session<'w> {
             processor: worker.processor.clone(),
             group: consumer.handle(),
             stores: worker.stores.clone(),
+            standby: worker.standby.clone(),
             stats: Arc::clone(&worker.stats),
             broker_timeout: settings.broker_timeout,
         };

@@ -32,6 +32,9 @@ pub struct EngineSettings {
     /// The folder under which tables are kept, so that a restart reads only what is new from their changelogs. Without
     /// it tables are kept in memory.
     pub state_dir: Option<PathBuf>,
+    /// Keep the tables of partitions that other instances own up to date in the state folder, so that taking one over
+    /// takes no longer than its last moments' changes. Costs the disk and the reading of all changelogs.
+    pub standby: bool,
     /// Input records of one transaction.
     pub max_transaction_records: usize,
     /// Input bytes of one transaction.
@@ -75,6 +78,7 @@ impl Default for EngineSettings {
             group_protocol: GroupProtocol::Classic,
             workers: 1,
             state_dir: None,
+            standby: false,
             max_transaction_records: 100_000,
             max_transaction_bytes: 64 * 1024 * 1024,
             max_output_bytes: 950_000,

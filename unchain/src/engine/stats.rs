@@ -18,6 +18,7 @@ pub struct ProcessorStats {
     aborts: AtomicU64,
     rebuilds: AtomicU64,
     restored_records: AtomicU64,
+    standby_records: AtomicU64,
     workers: Vec<WorkerStats>,
     failed: AtomicBool,
     started: Instant,
@@ -47,6 +48,7 @@ impl ProcessorStats {
             aborts: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             restored_records: AtomicU64::new(0),
+            standby_records: AtomicU64::new(0),
             workers: std::iter::repeat_with(WorkerStats::default).take(workers).collect(),
             failed: AtomicBool::new(false),
             started: Instant::now(),
@@ -88,6 +90,11 @@ impl ProcessorStats {
     /// Times that a worker was built anew from the last commit.
     pub fn rebuilds(&self) -> u64 {
         self.rebuilds.load(Ordering::Relaxed)
+    }
+
+    /// Changelog records that went into standby copies.
+    pub fn standby_records(&self) -> u64 {
+        self.standby_records.load(Ordering::Relaxed)
     }
 
     /// Changelog records read into tables.
@@ -133,6 +140,10 @@ impl ProcessorStats {
 
     pub(crate) fn add_rebuild(&self) {
         self.rebuilds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_standby(&self, records: u64) {
+        self.standby_records.fetch_add(records, Ordering::Relaxed);
     }
 
     pub(crate) fn add_restored(&self, records: u64) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::committer::{Mailbox, Report};
 use super::handling::TablesBeside;
 use super::restore::{Restoring, restore_tables};
+use super::standby::Standby;
 use super::{EngineError, ProcessorStats};
 use crate::kafka::{Connection, GroupHandle, TopicPartition};
 use crate::process::Processor;
@@ -27,6 +28,7 @@ pub(crate) struct TakeOver {
     pub(crate) processor: Processor,
     pub(crate) group: GroupHandle,
     pub(crate) stores: Stores,
+    pub(crate) standby: Standby,
     pub(crate) stats: Arc<ProcessorStats>,
     pub(crate) broker_timeout: Duration,
 }
@@ -55,6 +57,7 @@ impl TakeOver {
         mailbox: Mailbox,
     ) -> Result<(), EngineError> {
         let work = move || {
+            let beside = |at: &TopicPartition| (self.processor.group_of(&at.topic), at.partition);
             let positions = self.group.committed(&partitions, self.broker_timeout).map_err(EngineError::from);
             let go_on = positions.is_ok();
             drop(mailbox.send(Report::TakeOver(Prepared::Positions { assignment, positions })));
@@ -71,7 +74,9 @@ impl TakeOver {
                 deadline: self.broker_timeout,
                 cancel: &cancel,
             };
+            let claim = self.standby.claim(partitions.iter().map(beside).collect());
             let tables = restore_tables(&restoring, &partitions);
+            drop(claim);
             drop(mailbox.send(Report::TakeOver(Prepared::Tables { assignment, tables })));
         };
         let thread = std::thread::Builder::new().name("take-over".to_owned()).spawn(work);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::session::Session;
 use super::shutdown::Shutdown;
+use super::standby::Standby;
 use super::{EngineError, EngineSettings, ProcessorStats};
 use crate::contract::SchemaRegistry;
 use crate::kafka::{Connection, ErrorKind};
@@ -20,6 +21,7 @@ pub(crate) struct Worker {
     pub(crate) settings: EngineSettings,
     /// Where tables are kept, shared by the process's workers.
     pub(crate) stores: Stores,
+    pub(crate) standby: Standby,
     /// Unique among the processor's workers; stable over restarts where the instance has a name.
     pub(crate) transactional_id: String,
     /// The member's name for static membership.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::group_consumer::{Context, Member, offsets_list};
@@ -62,17 +63,32 @@ impl GroupHandle {
     }
 
     /// Commits the next offsets to be read and waits for the coordinator's answer: librdkafka gives up after the session
-    /// timeout without a coordinator, and after a minute without an answer.
-    pub fn commit(&self, next_offsets: &[(TopicPartition, i64)]) -> Result<(), ClientError> {
+    /// timeout without a coordinator, and after a minute without an answer. While the group rebalances, and the member
+    /// still has its partitions, it is tried again for at most `deadline`.
+    pub fn commit(&self, next_offsets: &[(TopicPartition, i64)], deadline: Duration) -> Result<(), ClientError> {
         if next_offsets.is_empty() {
             return Ok(());
         }
-        let operation = "commit of offsets";
+        let (operation, started) = ("commit of offsets", Instant::now());
         let list = offsets_list(next_offsets)?;
-        let committed = self.member(operation)?.client().commit(&list, CommitMode::Sync);
-        committed.map_err(|error| ClientError::operation(operation, &error))
+        loop {
+            let member = self.member(operation)?;
+            let Err(error) = member.client().commit(&list, CommitMode::Sync) else { return Ok(()) };
+            let rebalances = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::IllegalGeneration)
+            );
+            if !rebalances || started.elapsed() > deadline || member.client().assignment_lost() {
+                return Err(ClientError::operation(operation, &error));
+            }
+            drop(member);
+            #[allow(clippy::disallowed_methods, reason = "a back-off: nothing tells that the group is stable again")]
+            std::thread::sleep(REBALANCE_STEP);
+        }
     }
 }
+
+const REBALANCE_STEP: Duration = Duration::from_millis(20);
 
 enum NotYet {
     Undecided(TopicPartition),

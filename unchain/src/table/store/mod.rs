@@ -128,6 +128,11 @@ impl Stores {
         self.tables().get(&(topic, partition)).and_then(Weak::upgrade).filter(|table| table.is_owned())
     }
 
+    /// Whether somebody of this process has the table.
+    pub fn is_open(&self, topic: &'static str, partition: i32) -> bool {
+        self.open_table(topic, partition).is_some()
+    }
+
     /// A table's tree, and its mark where that can be gone on from; the tree is empty where not. `None` in memory.
     pub(super) fn tree(
         &self,
