@@ -70,7 +70,9 @@ fn a_full_disk_is_told_of_and_nothing_is_lost() {
         std::fs::File::create(workplace.path("full")).unwrap();
         await_that("the disk is full", || workplace.path("filled").exists());
         let log = || std::fs::read_to_string(workplace.path("run.log")).unwrap();
-        await_that("the log says that there is no room", || log().contains("no space is left for the tables in the state directory state/"));
+        await_that("the log says that there is no room", || {
+            log().contains("no space is left for the tables in the state directory state/")
+        });
         std::fs::remove_file(workplace.path("full")).unwrap();
         assert!(producer.0.wait().unwrap().success(), "the producer failed");
         let report = workplace.done(&["check", "orders", "--orders", "8000", "--json", "--wait", "90"]).json();

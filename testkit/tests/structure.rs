@@ -119,16 +119,28 @@ fn the_architecture_page_is_short_and_its_paths_exist() {
         words <= MAX_ARCHITECTURE_WORDS,
         "ARCHITECTURE.md has {words} words, {MAX_ARCHITECTURE_WORDS} at most: shorten it"
     );
-    let exists = |path: &str| ["", "unchain/src/"].iter().any(|base| root().join(base).join(path).exists());
-    let findings: Vec<String> = paths_in(&page)
-        .into_iter()
-        .filter(|(_, path)| !exists(path))
-        .map(|(line, path)| format!("ARCHITECTURE.md:{line}: `{path}` does not exist"))
-        .collect();
     expect_none(
-        &findings,
+        &missing_paths("ARCHITECTURE.md", &page),
         "Name the path as it is from the root (or from unchain/src); what is no path goes without backticks.",
     );
+}
+
+#[test]
+fn the_patterns_of_the_readme_are_where_it_says() {
+    let page = fs::read_to_string(root().join("README.md")).expect("README.md is there");
+    let (_, patterns) = page.split_once("\n## Patterns\n").expect("README.md lists the patterns");
+    let patterns = &patterns[..patterns.find("\n## ").unwrap_or(patterns.len())];
+    assert!(paths_in(patterns).len() > 10, "the patterns name their files and tests");
+    expect_none(&missing_paths("README.md, Patterns", patterns), "Name the path as it is from the root.");
+}
+
+fn missing_paths(name: &str, page: &str) -> Vec<String> {
+    let exists = |path: &str| ["", "unchain/src/"].iter().any(|base| root().join(base).join(path).exists());
+    let missing = paths_in(page)
+        .into_iter()
+        .filter(|(_, path)| !exists(path))
+        .map(|(line, path)| format!("{name}:{line}: `{path}` does not exist"));
+    missing.collect()
 }
 
 /// What stands in backticks, outside blocks, and looks like a path: with a slash, or ending as our files do.
