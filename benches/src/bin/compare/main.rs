@@ -126,7 +126,7 @@ fn main() -> Result<(), Failure> {
     let warm_up = program(RAW, &arguments.raw, vec![("THREADS", "1".to_owned())]);
     measures::run(&bench, Kind::Drain(Task::J1), &warm_up, &sizes, &mut inputs)?;
     for repetition in 1..=arguments.repetitions {
-        for measure in chosen.iter().filter(|measure| repetition == 1 || !measure.once) {
+        for measure in chosen.iter().filter(|measure| repetition <= measure.max_repetitions) {
             let mut taking_part: Vec<&Contestant> =
                 contestants.iter().filter(|known| measure.contestants.contains(&known.name)).collect();
             // Each is first at some time, and last.

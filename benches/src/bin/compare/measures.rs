@@ -69,23 +69,28 @@ pub struct Measure {
     pub name: &'static str,
     pub kind: Kind,
     pub contestants: &'static [&'static str],
-    /// Once is enough where every sample of a run is one of the figure.
-    pub once: bool,
+    /// How often it is repeated at most: less where a run is many samples or takes long.
+    pub max_repetitions: usize,
 }
 
 const J1_AT_LEAST_ONCE: Task = Task { exactly_once: false, ..Task::J1 };
 const EVERYBODY: &[&str] = &[OURS, RAW_TWO, RAW, FRANZ, STREAMS];
 
 pub const MEASURES: &[Measure] = &[
-    Measure { name: "J1-eos", kind: Kind::Drain(Task::J1), contestants: EVERYBODY, once: false },
-    Measure { name: "J1-alos", kind: Kind::Drain(J1_AT_LEAST_ONCE), contestants: EVERYBODY, once: false },
-    Measure { name: "J2-eos", kind: Kind::Drain(Task::J2), contestants: &[OURS, RAW_TWO, FRANZ, STREAMS], once: false },
-    Measure { name: "LATENCY", kind: Kind::Latency, contestants: &[OURS, RAW_TWO, FRANZ, STREAMS], once: false },
-    Measure { name: "SLOW", kind: Kind::Slow, contestants: &[OURS, RAW_TWO], once: false },
-    Measure { name: "RESTORE", kind: Kind::Restore, contestants: &[OURS, STREAMS], once: false },
-    Measure { name: "REBALANCE", kind: Kind::Rebalance, contestants: &[OURS, FRANZ, STREAMS], once: false },
-    Measure { name: "MEMORY", kind: Kind::Memory, contestants: &[OURS], once: true },
-    Measure { name: "LARGE", kind: Kind::Large, contestants: &[OURS], once: true },
+    Measure { name: "J1-eos", kind: Kind::Drain(Task::J1), contestants: EVERYBODY, max_repetitions: usize::MAX },
+    Measure { name: "J1-alos", kind: Kind::Drain(J1_AT_LEAST_ONCE), contestants: EVERYBODY, max_repetitions: 3 },
+    Measure {
+        name: "J2-eos",
+        kind: Kind::Drain(Task::J2),
+        contestants: &[OURS, RAW_TWO, FRANZ, STREAMS],
+        max_repetitions: usize::MAX,
+    },
+    Measure { name: "LATENCY", kind: Kind::Latency, contestants: &[OURS, RAW_TWO, FRANZ, STREAMS], max_repetitions: 3 },
+    Measure { name: "SLOW", kind: Kind::Slow, contestants: &[OURS, RAW_TWO], max_repetitions: 3 },
+    Measure { name: "RESTORE", kind: Kind::Restore, contestants: &[OURS, STREAMS], max_repetitions: 3 },
+    Measure { name: "REBALANCE", kind: Kind::Rebalance, contestants: &[OURS, FRANZ, STREAMS], max_repetitions: 1 },
+    Measure { name: "MEMORY", kind: Kind::Memory, contestants: &[OURS], max_repetitions: 1 },
+    Measure { name: "LARGE", kind: Kind::Large, contestants: &[OURS], max_repetitions: 1 },
 ];
 
 /// Inputs that all runs read, filled when the first one asks.
