@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use unchain::engine::{EngineSettings, Guarantee};
 use unchain::kafka::GroupProtocol;
 use unchain::process::{Entry, Processor, State};
+use unchain::table::QueryError;
 
 async fn sum(item: Item, mut total: Entry<Total>) -> Count {
     let count = total.get().map_or(0, |total| total.count) + 1;
@@ -112,6 +113,17 @@ on_each_broker!(a_standby_copy_leaves_little_to_restore, |fixture: &Fixture| {
     fixture.wait_until(|| stats(&first).consumed_records() + stats(&second).consumed_records() == 4_000);
     fixture.wait_until(|| stats(&second).standby_records() == stats(&first).consumed_records());
     fixture.wait_until(|| stats(&first).standby_records() == stats(&second).consumed_records());
+    // A copy is not asked: its owner has rows that it has not.
+    let rows = second.table::<Total>().unwrap();
+    let owned = rows.range("", None, 100).unwrap();
+    assert!(!owned.is_empty() && owned.len() < 40, "{} rows", owned.len());
+    for key in (0..40).map(|key| format!("k{key}")) {
+        match rows.get(&key) {
+            Ok(row) => assert!(row.is_some() && owned.iter().any(|(of, _)| *of == key), "{key}"),
+            Err(QueryError::NotOwned { .. }) => assert!(owned.iter().all(|(of, _)| *of != key), "{key}"),
+            Err(error) => panic!("{key}: {error}"),
+        }
+    }
     first.stop().unwrap();
     fixture.produce(items(4_000..6_000));
     check_counts(&fixture.wait_for::<Count>(6_000));

@@ -25,11 +25,13 @@ on_each_broker!(windows_add_up_and_late_records_are_set_aside_and_counted, |fixt
     let times = [0, 30_000, 60_000, 200_000, 59_000];
     let items = times.into_iter().flat_map(|number| (0..KEYS).map(move |key| Item { key: format!("k{key}"), number }));
     fixture.produce(items);
-    let processor = Processor::new("count")
-        .handle(count)
-        .window::<Total>(Tumbling::of(minutes(1)).retention(hours(1)))
-        .event_time::<Item>(|item| item.number);
-    let engine = fixture.start(&[processor], EngineSettings::default());
+    let processor = || {
+        Processor::new("count")
+            .handle(count)
+            .window::<Total>(Tumbling::of(minutes(1)).retention(hours(1)))
+            .event_time::<Item>(|item| item.number)
+    };
+    let engine = fixture.start(&[processor()], EngineSettings::default());
     let counts: Vec<Count> = fixture.wait_for(40);
     let rows: Vec<Total> = fixture.wait_for(40);
     let letters = fixture.wait_for_letters(10);
@@ -44,6 +46,14 @@ on_each_broker!(windows_add_up_and_late_records_are_set_aside_and_counted, |fixt
     }
     assert!(letters.iter().all(|letter| letter.class == FailureClass::Late && letter.attempts == 0));
     assert_eq!((stats.late_records(), stats.dead_letters()), (10, 10));
+
+    // A restart restores stream time by event time as well, not by when rows were written.
+    let engine = fixture.start(&[processor()], EngineSettings::default());
+    fixture.produce((0..KEYS).map(|key| Item { key: format!("k{key}"), number: 230_000 }));
+    let counts: Vec<Count> = fixture.wait_for(50);
+    assert_eq!(counts.iter().filter(|count| count.count == 2).count(), 20);
+    assert_eq!(engine.stats()[0].late_records(), 0);
+    engine.stop().unwrap();
 });
 
 async fn keep(item: Item, mut entry: Entry<Total>) {

@@ -161,7 +161,8 @@ impl<T: 'static> Calls<T> {
             Started::Failed(failed) => self.given_up(failed, attempt),
             Started::Pending(call) => {
                 let (writes, stream_time_ms) = (std::mem::take(&mut self.writes), self.stream_time_ms);
-                Called::Waits(Wait(Waiting::Handler { call, started: StartedCall { writes, stream_time_ms } }))
+                let started = StartedCall { writes, stream_time_ms };
+                Called::Waits(Wait(Waiting::Handler { call, started }))
             }
         }
     }
@@ -207,7 +208,8 @@ impl<T: 'static> Calls<T> {
                 let called = self.given_up(failed, call.attempt);
                 (call, called)
             }
-            Step::Returned { call, started: StartedCall { writes, stream_time_ms }, result: Ok(deferred) } => {
+            Step::Returned { call, started, result: Ok(deferred) } => {
+                let StartedCall { writes, stream_time_ms } = started;
                 self.emissions.clear();
                 self.changes.clear();
                 self.stream_time_ms = stream_time_ms;

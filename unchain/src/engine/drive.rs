@@ -76,11 +76,11 @@ impl Drive {
         for (group, of_group) in processor.groups().iter().enumerate() {
             for input in &of_group.inputs {
                 let handler = handling.calls.handler_of(input.name).expect("every input has its handler");
-                slots.push((input.name, handling.add(handler, (group, 0), group as u64)));
+                slots.push((input.name, handling.add(handler, (group, 0), 0, group as u64)));
             }
             let (topics, options) = (processor.tables_of(group), processor.table_options(group));
             let tables = PartitionTables::open(&Stores::memory(), 0, topics, &options)?;
-            handling.add_tables((group, 0), tables);
+            handling.add_tables(0, (group, 0), tables);
         }
         Ok(Drive {
             processor: processor.clone(),
@@ -118,7 +118,8 @@ impl Drive {
         };
         self.offered_records += 1;
         if let Some(direct) = self.handling.handle(slot, record, Duration::ZERO) {
-            let outcome = Outcome::take(direct.record, &mut self.handling.calls, direct.failed);
+            let change_time_ms = self.handling.change_time_ms;
+            let outcome = Outcome::take(direct.record, &mut self.handling.calls, change_time_ms, direct.failed);
             self.complete(slot, outcome);
         }
         self.take_ready();
@@ -182,14 +183,14 @@ impl Drive {
     }
 
     fn complete(&mut self, slot: Slot, outcome: Outcome) {
-        let Outcome { record, emissions, changes, failed, stream_time_ms } = outcome;
+        let Outcome { record, emissions, changes, failed, stream_time_ms, change_time_ms } = outcome;
         self.completed_records += 1;
         let timestamp_ms = (record.timestamp_ms >= 0).then_some(record.timestamp_ms);
         let tables = self.processor.tables_of(self.processor.group_of(&record.topic));
         let changelog = changes.iter().map(|change| NewRecord {
             topic: tables[change.table].name,
             partition: Some(record.partition),
-            timestamp_ms,
+            timestamp_ms: Some(change_time_ms),
             key: Some(change.key.clone()),
             value: change.value.clone(),
             headers: Headers::default(),

@@ -165,7 +165,7 @@ impl Session<'_> {
                 };
                 self.taking.remove(place);
                 for (beside, tables) in tables? {
-                    self.handling.add_tables(beside, tables);
+                    self.handling.add_tables(assignment, beside, tables);
                 }
                 Ok(())
             }
@@ -184,7 +184,7 @@ impl Session<'_> {
             });
             let handler = self.handling.calls.handler_of(&at.topic);
             let handler = handler.expect("only the handlers' inputs are subscribed to");
-            let slot = self.handling.add(handler, beside, (assignment << 32) | group as u64);
+            let slot = self.handling.add(handler, beside, assignment, (assignment << 32) | group as u64);
             self.assigned.push(Assigned { at, slot, queue, committed });
         }
         self.assigned_changed();
@@ -265,6 +265,8 @@ impl Session<'_> {
 
     /// Forgets partitions: what of them is in flight is never committed here.
     pub(crate) fn remove(&mut self, slots: &[Slot]) {
+        let besides: Vec<Beside> = slots.iter().filter_map(|slot| self.handling.beside(*slot)).collect();
+        self.taking.iter().filter(|taking| taking.is_answered).for_each(|taking| taking.cancel.give_away(&besides));
         for slot in slots {
             self.handling.remove(*slot);
         }

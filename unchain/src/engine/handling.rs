@@ -23,6 +23,8 @@ struct Place {
     slot: Slot,
     handler: usize,
     beside: Beside,
+    /// Which take-over it came with.
+    assignment: u64,
     /// Where its tables are, once they are restored.
     tables: Option<usize>,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Handling {
     places: Vec<Place>,
     /// A place is used again once its partition is given away.
     tables: Vec<Option<(Beside, PartitionTables)>>,
+    /// When the table writes of the call that has just ended happened, by event time; by stream time where the record's
+    /// own is not believed.
+    pub(crate) change_time_ms: i64,
 }
 
 /// A record that is complete and may be sent at once: its results are still with the calls.
@@ -50,20 +55,22 @@ const RECORD_OVERHEAD_BYTES: usize = 100;
 
 impl Handling {
     pub(crate) fn new(core: Core<Record, Outcome>, calls: Calls<Ticket>) -> Handling {
-        Handling { core, calls, places: Vec::new(), tables: Vec::new() }
+        Handling { core, calls, places: Vec::new(), tables: Vec::new(), change_time_ms: 0 }
     }
 
     /// Takes a partition over; nothing of it is handled before its tables are there. `lane_group` is the same for
-    /// partitions that share tables, and never used again.
-    pub(crate) fn add(&mut self, handler: usize, beside: Beside, lane_group: u64) -> Slot {
+    /// partitions of one assignment that share tables, and never used again.
+    pub(crate) fn add(&mut self, handler: usize, beside: Beside, assignment: u64, lane_group: u64) -> Slot {
         let slot = self.core.add(lane_group);
-        self.places.push(Place { slot, handler, beside, tables: None });
+        self.places.push(Place { slot, handler, beside, assignment, tables: None });
         slot
     }
 
-    /// Gives partitions their tables; dropped where no partition waits for them any more.
-    pub(crate) fn add_tables(&mut self, beside: Beside, tables: PartitionTables) {
-        let is_waiting = |place: &Place| place.beside == beside && place.tables.is_none();
+    /// Gives partitions of an assignment their tables; dropped where no partition waits for them any more. Those of an
+    /// earlier assignment may be older than what another owner has committed since.
+    pub(crate) fn add_tables(&mut self, assignment: u64, beside: Beside, tables: PartitionTables) {
+        let is_waiting =
+            |place: &Place| place.beside == beside && place.assignment == assignment && place.tables.is_none();
         if !self.places.iter().any(is_waiting) {
             return;
         }
@@ -141,12 +148,12 @@ impl Handling {
             self.calls.wait(Call { tag, record, handler, attempt }, wait);
             return None;
         }
-        self.apply(tables, &record);
+        self.apply(tables, true);
         let failed = called.failed();
         match self.core.pass(slot, next_offset, bytes, now) {
             Passed::Send { producer, begins } => Some(Direct { producer, begins, record, failed }),
             Passed::Hold => {
-                let outcome = Outcome::take(record, &mut self.calls, failed);
+                let outcome = Outcome::take(record, &mut self.calls, self.change_time_ms, failed);
                 self.core.hold(slot, next_offset, bytes, outcome);
                 None
             }
@@ -182,29 +189,36 @@ impl Handling {
             self.calls.wait(call, wait);
             return None;
         }
-        self.apply(tables, &call.record);
+        let is_first = self.core.is_first(ticket);
+        self.apply(tables, is_first);
         let key = call.record.key.clone();
-        let outcome = Outcome::take(call.record, &mut self.calls, called.failed());
+        let outcome = Outcome::take(call.record, &mut self.calls, self.change_time_ms, called.failed());
         self.core.complete(ticket, outcome);
         let (tag, record) = self.core.next_in_lane(ticket, key.as_ref())?;
         let handler = self.place(tag.slot)?.handler;
         Some(Call { tag, record, handler, attempt: 1 })
     }
 
-    /// Lets later calls see the table writes of one that has ended.
-    fn apply(&mut self, tables: usize, record: &Record) {
+    /// Lets later calls see the table writes of one that has ended. Rows whose time is over go with a record that is
+    /// the first in flight: then their deletion is sent in the order in which it is written here.
+    fn apply(&mut self, tables: usize, is_first: bool) {
         let (_, tables) = self.tables[tables].as_mut().expect("a place is freed only with its partition");
+        let event_time_ms = self.calls.stream_time_ms.unwrap_or_else(|| tables.stream_time_ms().max(0));
+        self.change_time_ms = event_time_ms;
         for change in &self.calls.changes {
-            tables.write(change.table, change.key.clone(), change.value.clone(), record.timestamp_ms);
+            tables.write(change.table, change.key.clone(), change.value.clone(), event_time_ms);
         }
         if let Some(stream_time_ms) = self.calls.stream_time_ms {
             tables.advance_stream_time(stream_time_ms);
+        }
+        if !is_first {
+            return;
         }
         // What goes by itself goes with the record that makes time pass, in the same transaction.
         match tables.expire(MAX_EXPIRED_ROWS) {
             Ok(expired) => {
                 for change in expired {
-                    tables.write(change.table, change.key.clone(), None, record.timestamp_ms);
+                    tables.write(change.table, change.key.clone(), None, event_time_ms);
                     self.calls.changes.push(change);
                 }
             }

@@ -20,13 +20,20 @@ pub(crate) struct Outcome {
     pub(crate) failed: Option<Failed>,
     /// What stream time moves on to.
     pub(crate) stream_time_ms: Option<i64>,
+    /// When its table writes happened.
+    pub(crate) change_time_ms: i64,
 }
 
 impl Outcome {
     /// Takes what the call that has just ended left.
-    pub(crate) fn take<T: 'static>(record: Record, calls: &mut Calls<T>, failed: Option<Failed>) -> Outcome {
+    pub(crate) fn take<T: 'static>(
+        record: Record,
+        calls: &mut Calls<T>,
+        change_time_ms: i64,
+        failed: Option<Failed>,
+    ) -> Outcome {
         let (emissions, changes) = (std::mem::take(&mut calls.emissions), std::mem::take(&mut calls.changes));
-        Outcome { record, emissions, changes, failed, stream_time_ms: calls.stream_time_ms }
+        Outcome { record, emissions, changes, failed, stream_time_ms: calls.stream_time_ms, change_time_ms }
     }
 }
 
@@ -35,6 +42,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) record: &'a Record,
     pub(crate) emissions: &'a Emissions,
     pub(crate) changes: &'a [Change],
+    /// When the changes happened, by event time.
+    pub(crate) change_time_ms: i64,
     pub(crate) failed: Option<&'a Failed>,
     /// The topics of the tables beside the record's input.
     pub(crate) tables: &'a [&'static Topic],
@@ -82,6 +91,8 @@ impl Outbox {
         for change in sending.changes {
             // Beside its input: a table's partition restores from the same number of its changelog.
             let (topic, partition) = (sending.tables[change.table].name, Some(record.partition));
+            // What a restore takes for the row's time, and for stream time.
+            let timestamp_ms = Some(sending.change_time_ms);
             let (key, value) = (Some(&*change.key), change.value.as_deref());
             producer.send(&Outgoing { topic, partition, timestamp_ms, key, value, headers: &Headers::default() })?;
             self.filling.add(topic);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::handling::Beside;
 use super::shutdown::Shutdown;
 use super::{EngineError, ProcessorStats};
-use crate::kafka::{Connection, OffsetsClient, ReadEvent, Reader};
+use crate::kafka::{ClientError, Connection, ErrorKind, OffsetsClient, ReadEvent, Reader};
 use crate::process::Processor;
 use crate::table::{PartitionTables, StoreError, Stores};
 
@@ -195,6 +195,11 @@ impl Following<'_> {
             if topics.iter().any(is_here) || !self.follower.standby.begin(*beside) {
                 continue;
             }
+            // Whoever claims one waits for this thread.
+            if self.copies.iter().any(|copy| self.follower.standby.is_claimed(copy.beside)) {
+                self.follower.standby.end(*beside);
+                return Ok(any);
+            }
             match self.open_copy(*beside, offsets) {
                 Ok(copy) => {
                     self.copies.push(copy);
@@ -222,6 +227,7 @@ impl Following<'_> {
             let bounds = offsets.watermarks(topic.name, beside.1, *broker_timeout)?;
             next_offsets.push(tables.restore_from(table, bounds.start, bounds.end)?);
         }
+        tables.set_copies();
         Ok(Copy { beside, tables, next_offsets })
     }
 
@@ -251,16 +257,26 @@ impl Following<'_> {
     fn read(&mut self) -> Result<(), EngineError> {
         let mut records = 0;
         for Changelog { group, table, reader } in &mut self.changelogs {
-            let mut wait = READ_STEP;
+            // A partition that has reached its end says so between the others' records.
+            let (mut wait, mut idle) = (READ_STEP, self.copies.len() + 1);
             for _ in 0..RECORDS_PER_READ {
                 let record = match reader.next(wait)? {
                     ReadEvent::Record(record) => record,
-                    ReadEvent::CaughtUp => continue,
-                    ReadEvent::Idle => break,
+                    ReadEvent::CaughtUp | ReadEvent::Idle if idle == 0 => break,
+                    ReadEvent::CaughtUp | ReadEvent::Idle => {
+                        (wait, idle) = (Duration::ZERO, idle - 1);
+                        continue;
+                    }
                 };
                 wait = Duration::ZERO;
                 let beside = (*group, record.partition);
                 let Some(copy) = self.copies.iter_mut().find(|copy| copy.beside == beside) else { continue };
+                if record.offset < copy.next_offsets[*table] {
+                    let (topic, partition) = (record.topic.to_string(), record.partition);
+                    let (operation, reason) = ("following a table", "its changelog begins anew".to_owned());
+                    let kind = ErrorKind::Retry;
+                    return Err(ClientError::Partition { operation, topic, partition, reason, kind }.into());
+                }
                 if let Some(key) = &record.key {
                     copy.tables.restore(*table, key, record.value.as_deref(), record.timestamp_ms);
                     records += 1;

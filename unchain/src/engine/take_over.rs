@@ -1,11 +1,12 @@
 //! Prepares newly assigned partitions aside: asks for their committed offsets, then restores their tables.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::committer::{Mailbox, Report};
-use super::handling::TablesBeside;
+use super::handling::{Beside, TablesBeside};
 use super::restore::{Restoring, restore_tables};
 use super::standby::Standby;
 use super::{EngineError, ProcessorStats};
@@ -33,17 +34,32 @@ pub(crate) struct TakeOver {
     pub(crate) broker_timeout: Duration,
 }
 
-/// Ends the preparation where its partitions are given away meanwhile.
+/// Ends the preparation where its partitions are given away meanwhile, all or some.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cancel(Arc<AtomicBool>);
+pub(crate) struct Cancel(Arc<GivenAway>);
+
+#[derive(Debug, Default)]
+struct GivenAway {
+    all: AtomicBool,
+    some: Mutex<Vec<Beside>>,
+}
 
 impl Cancel {
     pub(crate) fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.all.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.all.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits for these any more: their tables are to be let go of, since their next owner may be in this process.
+    pub(crate) fn give_away(&self, besides: &[Beside]) {
+        self.0.some.lock().unwrap_or_else(PoisonError::into_inner).extend(besides);
+    }
+
+    pub(crate) fn is_given_away(&self, beside: Beside) -> bool {
+        self.is_cancelled() || self.0.some.lock().unwrap_or_else(PoisonError::into_inner).contains(&beside)
     }
 }
 
@@ -75,7 +91,10 @@ impl TakeOver {
                 cancel: &cancel,
             };
             let claim = self.standby.claim(partitions.iter().map(beside).collect());
-            let tables = restore_tables(&restoring, &partitions);
+            // The store may panic at files that are not its own. Without a report the partitions would wait for ever.
+            let restored = catch_unwind(AssertUnwindSafe(|| restore_tables(&restoring, &partitions)));
+            let processor = self.processor.name();
+            let tables = restored.unwrap_or(Err(EngineError::Panicked { processor }));
             drop(claim);
             drop(mailbox.send(Report::TakeOver(Prepared::Tables { assignment, tables })));
         };

@@ -38,6 +38,7 @@ impl Session<'_> {
             record: &direct.record,
             emissions: &calls.emissions,
             changes: &calls.changes,
+            change_time_ms: self.handling.change_time_ms,
             failed: direct.failed.as_ref(),
             tables: self.handling.tables(slot).map_or(&[], |tables| tables.topics()),
         };
@@ -65,6 +66,7 @@ impl Session<'_> {
                 record: &outcome.record,
                 emissions: &outcome.emissions,
                 changes: &outcome.changes,
+                change_time_ms: outcome.change_time_ms,
                 failed: outcome.failed.as_ref(),
                 tables: self.handling.tables(ready.slot).map_or(&[], |tables| tables.topics()),
             };

@@ -7,7 +7,7 @@ use super::state::States;
 use super::window::{EventTime, EventTimeOf};
 use crate::contract::{Codecs, Contract, DecodeError};
 use crate::kafka::Record;
-use crate::table::{AnyLookup, Change, LookupTable, PartitionTables, StoreError, StoreErrorKind};
+use crate::table::{AnyLookup, Change, LookupTable, MAX_KEY_BYTES, PartitionTables, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
 /// Rows that a handler may have changed; read once the handler has succeeded.
@@ -119,7 +119,12 @@ impl<'a> TableWrites<'a> {
         TableWrites { codecs, changes }
     }
 
+    /// # Errors
+    /// A rejection where the value cannot be encoded, or the key is too long for a table.
     pub fn put<C: Contract>(&mut self, table: usize, key: &[u8], value: &C) -> Result<(), Failure> {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(Failure::reject(StoreError::KeyTooLong { bytes: key.len(), limit: MAX_KEY_BYTES }));
+        }
         let encoded = self.codecs.encode(value);
         let value = encoded.map_err(|error| Failure::reject(format!("row of table {}: {error}", C::TOPIC.name)))?;
         self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: Some(value) });

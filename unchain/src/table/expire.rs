@@ -19,36 +19,39 @@ impl Table {
         let over = usize::try_from(over).unwrap_or(usize::MAX);
         let time_to_live_ms = self.options.time_to_live.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let ends_ms = time_to_live_ms.and_then(|time_to_live_ms| stream_time_ms.checked_sub(time_to_live_ms));
-        if max_rows == 0 || (over == 0 && ends_ms.is_none_or(|ends_ms| times.oldest_ms > ends_ms)) {
+        if max_rows == 0 || (over == 0 && ends_ms.is_none_or(|ends_ms| times.from.0 > ends_ms)) {
             return Ok(Vec::new());
         }
         let mut expired = Vec::new();
-        let oldest_ms = self.visit_oldest(&rows, max_rows.saturating_mul(LOOKS_A_ROW), |time_ms, key, pending| {
+        let from = self.visit_oldest(&rows, max_rows.saturating_mul(LOOKS_A_ROW), |time_ms, key, pending| {
             let goes = expired.len() < over || ends_ms.is_some_and(|ends_ms| time_ms <= ends_ms);
-            if goes && !pending && expired.len() < max_rows {
+            if !goes || expired.len() == max_rows {
+                return false;
+            }
+            if !pending {
                 expired.push(key.clone());
             }
-            goes && expired.len() < max_rows
+            true
         })?;
-        rows.times.as_mut().expect("looked at above").oldest_ms = oldest_ms;
+        rows.times.as_mut().expect("looked at above").from = from;
         Ok(expired)
     }
 
-    /// Shows rows from the oldest on, as long as it is asked to; returns the time of the oldest row that there is.
+    /// Shows rows from the oldest on until one is to stay; returns from where the next search goes on.
     fn visit_oldest(
         &self,
         rows: &Rows,
         max_looks: usize,
         mut visit: impl FnMut(i64, &Bytes, bool) -> bool,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<(i64, Bytes), StoreError> {
         let times = rows.times.as_ref().expect("asked for timed tables only");
-        let mut in_memory = times.committed.range((times.oldest_ms, Bytes::new())..).cloned().map(Ok).peekable();
-        let stored = self.disk.as_ref().map(|disk| disk.times(times.oldest_ms));
+        let mut in_memory = times.committed.range(times.from.clone()..).cloned().map(Ok).peekable();
+        let stored = self.disk.as_ref().map(|disk| disk.times(times.from.0, &times.from.1));
         let mut stored = stored.into_iter().flatten().peekable();
-        let mut oldest_ms = None;
+        let mut from = times.from.clone();
         for _ in 0..max_looks {
             let from_memory = match (in_memory.peek(), stored.peek()) {
-                (None, None) => return Ok(oldest_ms.unwrap_or(i64::MAX)),
+                (None, None) => return Ok((i64::MAX, Bytes::new())),
                 (Some(Ok(memory)), Some(Ok(stored))) => memory <= stored,
                 (memory, _) => memory.is_some(),
             };
@@ -56,14 +59,17 @@ impl Table {
             let (time_ms, key) = next.expect("one of them has a next")?;
             let standing = rows.standing(&key);
             // The store's index is behind for rows that changed since the last flush.
-            if !from_memory && standing.is_some_and(|standing| standing.dirty) {
-                continue;
+            let is_outdated = !from_memory && standing.is_some_and(|standing| standing.dirty);
+            if !is_outdated && !visit(time_ms, &key, standing.is_some_and(|standing| standing.pending)) {
+                return Ok((time_ms, key));
             }
-            oldest_ms.get_or_insert(time_ms);
-            if !visit(time_ms, &key, standing.is_some_and(|standing| standing.pending)) {
-                break;
-            }
+            from = (time_ms, after(&key));
         }
-        Ok(oldest_ms.unwrap_or(times.oldest_ms))
+        Ok(from)
     }
+}
+
+/// The key that comes next in order.
+fn after(key: &Bytes) -> Bytes {
+    [&**key, &[0]].concat().into()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +43,8 @@ pub struct PartitionTables {
     last_flush: Instant,
     /// What went wrong where there was nobody to tell: the next operation that can fail does.
     failed: Option<StoreError>,
+    /// Something has gone wrong: what came since may be missing, so the store must not say that it has everything.
+    is_broken: bool,
 }
 
 impl PartitionTables {
@@ -71,6 +74,7 @@ impl PartitionTables {
             committed_stream_time_ms: i64::MIN,
             last_flush: Instant::now(),
             failed: None,
+            is_broken: false,
         };
         for (index, topic) in topics.iter().enumerate() {
             let options = options.get(index).copied().unwrap_or_default();
@@ -121,8 +125,24 @@ impl PartitionTables {
     /// Adds a write that is not committed yet. Writes of one key come in the order in which they will be committed.
     pub fn write(&mut self, table: usize, key: Bytes, value: Option<Bytes>, event_time_ms: i64) {
         if let Err(error) = self.tables[table].write(key, value, event_time_ms) {
-            self.failed.get_or_insert(error);
+            self.break_with(error);
         }
+    }
+
+    fn break_with(&mut self, error: StoreError) {
+        self.is_broken = true;
+        self.failed.get_or_insert(error);
+    }
+
+    /// Once broken, tables stay so until they are opened anew.
+    fn expect_sound(&mut self) -> Result<(), StoreError> {
+        if !self.is_broken {
+            return Ok(());
+        }
+        Err(self.failed.take().unwrap_or_else(|| StoreError::Failed {
+            dir: self.stores.dir().map(Path::to_owned).unwrap_or_default(),
+            reason: "a write failed before".to_owned(),
+        }))
     }
 
     /// Makes writes stand: those of the transactions that have been committed, in the order in which they were written.
@@ -177,6 +197,9 @@ impl PartitionTables {
         let rebuilt = Arc::new(rebuilt);
         self.tables[table] = Arc::clone(&rebuilt);
         self.marks[table] = None;
+        // What the old store said of the time is of another changelog too.
+        let known = self.marks.iter().flatten().map(|mark| mark.stream_time_ms).max().unwrap_or(i64::MIN);
+        (self.stream_time_ms, self.committed_stream_time_ms) = (known, known);
         self.stores.register(&rebuilt)?;
         Ok(start)
     }
@@ -185,7 +208,7 @@ impl PartitionTables {
     ///
     /// Once the store has failed nothing is taken; [`finish_restore`](Self::finish_restore) says so.
     pub fn restore(&mut self, table: usize, key: &[u8], value: Option<&[u8]>, timestamp_ms: i64) {
-        if self.failed.is_some() {
+        if self.is_broken {
             return;
         }
         let restored =
@@ -201,7 +224,7 @@ impl PartitionTables {
             self.tables[table].flush(self.marks[table].as_mut())
         });
         if let Err(error) = restored {
-            self.failed.get_or_insert(error);
+            self.break_with(error);
         }
     }
 
@@ -242,9 +265,7 @@ impl PartitionTables {
     /// # Errors
     /// What the store says, now or when a write could not: the partition's tables are to be opened anew.
     pub fn flush(&mut self, next_offsets: &[i64]) -> Result<(), StoreError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
+        self.expect_sound()?;
         let flushed_at_ms = self.stores.now_ms();
         for ((table, mark), next_offset) in self.tables.iter().zip(&mut self.marks).zip(next_offsets) {
             let mark = mark.insert(Mark {
@@ -295,6 +316,13 @@ impl PartitionTables {
             changes.extend(keys.into_iter().map(|key| Change { table: index, key, value: None }));
         }
         Ok(changes)
+    }
+}
+
+impl PartitionTables {
+    /// These follow another owner's: queries are not answered from them.
+    pub(crate) fn set_copies(&self) {
+        self.tables.iter().for_each(|table| table.set_copy());
     }
 }
 

@@ -64,7 +64,8 @@ impl TableReader {
     /// As [`get`](Self::get).
     pub fn get_in(&self, partition: i32, key: &[u8]) -> Result<Option<Bytes>, QueryError> {
         let not_owned = QueryError::NotOwned { table: self.topic.name, partition };
-        let table = self.stores.open_table(self.topic.name, partition).ok_or(not_owned)?;
+        let table = self.stores.open_table(self.topic.name, partition).filter(|table| !table.is_copy());
+        let table = table.ok_or(not_owned)?;
         self.expect_restored(&table)?;
         Ok(table.get_committed(key)?)
     }
@@ -76,7 +77,7 @@ impl TableReader {
     /// [`QueryError::Restoring`] while one of them is, and what the store says.
     pub fn range(&self, from: &[u8], to: Option<&[u8]>, max_rows: usize) -> Result<Vec<(Bytes, Bytes)>, QueryError> {
         let mut rows = Vec::new();
-        for table in self.stores.open_tables(self.topic.name) {
+        for table in self.stores.open_tables(self.topic.name).into_iter().filter(|table| !table.is_copy()) {
             self.expect_restored(&table)?;
             let to = to.map_or(Bound::Unbounded, Bound::Excluded);
             rows.extend(table.range(Bound::Included(from), to, View::Committed, max_rows)?);

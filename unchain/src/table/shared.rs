@@ -23,6 +23,8 @@ pub(super) struct Table {
     owned: AtomicBool,
     /// The changelog was read to its end.
     restored: AtomicBool,
+    /// It follows another owner's table.
+    copy: AtomicBool,
 }
 
 impl Table {
@@ -46,6 +48,7 @@ impl Table {
             disk,
             owned: AtomicBool::new(true),
             restored: AtomicBool::new(false),
+            copy: AtomicBool::new(false),
         };
         Ok((table, mark))
     }
@@ -64,6 +67,14 @@ impl Table {
 
     pub(super) fn disown(&self) {
         self.owned.store(false, Ordering::Release);
+    }
+
+    pub(super) fn set_copy(&self) {
+        self.copy.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_copy(&self) -> bool {
+        self.copy.load(Ordering::Acquire)
     }
 
     pub(super) fn is_restored(&self) -> bool {

@@ -14,7 +14,7 @@ pub(super) struct RowTime {
     pub(super) stored_ms: Option<i64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Times {
     /// Committed rows that the store's own index does not have; all, where there is no store.
     pub(super) committed: BTreeSet<(i64, Bytes)>,
@@ -22,17 +22,23 @@ pub(super) struct Times {
     pub(super) rows: u64,
     /// Rows if every open write is committed.
     pub(super) open_rows: u64,
-    /// No row is older: from here the search for expired rows goes on.
-    pub(super) oldest_ms: i64,
+    /// From here the search for expired rows goes on: whatever is before it has been given back, or is being changed.
+    pub(super) from: (i64, Bytes),
 }
+
+/// Before every row.
+const BEGINNING: (i64, Bytes) = (i64::MIN, Bytes::new());
 
 impl Times {
     pub(super) fn new(rows: u64) -> Times {
-        Times { committed: BTreeSet::new(), rows, open_rows: rows, oldest_ms: i64::MIN }
+        Times { committed: BTreeSet::new(), rows, open_rows: rows, from: BEGINNING }
     }
 
     /// Moves a row from one time to another; `None` is no row, or one that the store's index has.
     pub(super) fn committed(&mut self, key: &Bytes, before_ms: Option<i64>, now_ms: Option<i64>) {
+        if let Some(now_ms) = now_ms.filter(|now_ms| *now_ms <= self.from.0) {
+            self.from = (now_ms, Bytes::new());
+        }
         if before_ms == now_ms {
             return;
         }
@@ -41,7 +47,6 @@ impl Times {
         }
         if let Some(now_ms) = now_ms {
             self.committed.insert((now_ms, key.clone()));
-            self.oldest_ms = self.oldest_ms.min(now_ms);
         }
     }
 
@@ -55,6 +60,7 @@ impl Times {
 
     pub(super) fn roll_back(&mut self) {
         self.open_rows = self.rows;
+        self.from = BEGINNING;
     }
 
     /// The store has all committed rows now, and their times.

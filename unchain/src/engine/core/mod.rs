@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use lanes::LaneKey;
 use lanes::Lanes;
-use progress::Progress;
+use progress::{Progress, Taken};
 use turns::Turns;
 pub use turns::{CommitPolicy, ProducerIndex, Transaction};
 
@@ -34,7 +34,7 @@ pub struct Ticket {
 /// How much may be in flight.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// Records a partition, from the first that is not complete on.
+    /// Records a partition, from the first that is not complete on; partitions that share tables share it.
     pub max_in_flight_records: usize,
     /// Their input bytes.
     pub max_in_flight_bytes: usize,
@@ -47,7 +47,7 @@ pub struct Bounds {
 /// What is to happen with a record that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Offer<R> {
-    /// It runs now, and nothing of its partition is in flight: a result that comes at once may pass directly.
+    /// It runs now, and nothing of its partition or of those beside it is in flight: a result that comes at once may pass directly.
     RunAlone(R),
     /// It runs now.
     Run(Ticket, R),
@@ -74,21 +74,31 @@ pub struct Ready<O> {
 }
 
 #[derive(Debug)]
-struct Partition<O> {
-    /// Partitions of one group share the order of keys.
-    lane_group: u64,
-    progress: Progress<O>,
+struct Partition {
+    /// Its place in `groups`.
+    group: usize,
     running: usize,
     /// Handed over: nothing more of it is started.
     is_draining: bool,
 }
+
+/// Partitions that share tables, and with them the order of keys and of commits. Most are alone in theirs.
+#[derive(Debug)]
+struct Group<O> {
+    lane_group: u64,
+    partitions: usize,
+    progress: Progress<O>,
+}
+
+const GROUP: &str = "a group stays as long as one of its partitions";
 
 /// A worker's state between its effects.
 #[derive(Debug)]
 pub struct Core<R, O> {
     bounds: Bounds,
     first_slot: usize,
-    partitions: VecDeque<Option<Partition<O>>>,
+    partitions: VecDeque<Option<Partition>>,
+    groups: Vec<Option<Group<O>>>,
     lanes: Lanes<(Ticket, R)>,
     /// Completed, in their partitions' order, and not sent yet.
     unsent: VecDeque<Unsent<O>>,
@@ -110,6 +120,7 @@ impl<R, O> Core<R, O> {
             bounds,
             first_slot: 0,
             partitions: VecDeque::new(),
+            groups: Vec::new(),
             lanes: Lanes::default(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
@@ -117,26 +128,56 @@ impl<R, O> Core<R, O> {
         }
     }
 
-    /// Takes a partition over. `lane_group` is never used again once its partitions are removed.
+    /// Takes a partition over. `lane_group` is the same for partitions that share tables, and never used again once
+    /// they are removed.
     pub fn add(&mut self, lane_group: u64) -> Slot {
-        let partition = Partition { lane_group, progress: Progress::default(), running: 0, is_draining: false };
-        self.partitions.push_back(Some(partition));
+        let group = self.group_for(lane_group);
+        self.groups[group].as_mut().expect(GROUP).partitions += 1;
+        self.partitions.push_back(Some(Partition { group, running: 0, is_draining: false }));
         Slot(self.first_slot + self.partitions.len() - 1)
     }
 
-    fn partition(&self, slot: Slot) -> Option<&Partition<O>> {
+    fn group_for(&mut self, lane_group: u64) -> usize {
+        let is_it = |group: &Option<Group<O>>| group.as_ref().is_some_and(|group| group.lane_group == lane_group);
+        if let Some(known) = self.groups.iter().position(is_it) {
+            return known;
+        }
+        let new = Some(Group { lane_group, partitions: 0, progress: Progress::default() });
+        match self.groups.iter().position(Option::is_none) {
+            Some(free) => {
+                self.groups[free] = new;
+                free
+            }
+            None => {
+                self.groups.push(new);
+                self.groups.len() - 1
+            }
+        }
+    }
+
+    fn partition(&self, slot: Slot) -> Option<&Partition> {
         self.partitions.get(slot.0.checked_sub(self.first_slot)?)?.as_ref()
     }
 
-    fn partition_mut(&mut self, slot: Slot) -> Option<&mut Partition<O>> {
+    fn partition_mut(&mut self, slot: Slot) -> Option<&mut Partition> {
         self.partitions.get_mut(slot.0.checked_sub(self.first_slot)?)?.as_mut()
+    }
+
+    fn group(&self, slot: Slot) -> Option<&Group<O>> {
+        self.groups[self.partition(slot)?.group].as_ref()
+    }
+
+    fn group_mut(&mut self, slot: Slot) -> Option<&mut Group<O>> {
+        let group = self.partition(slot)?.group;
+        self.groups[group].as_mut()
     }
 
     /// How many more records of the partition may be read.
     pub fn room(&self, slot: Slot) -> usize {
         let Some(partition) = self.partition(slot).filter(|partition| !partition.is_draining) else { return 0 };
-        match partition.progress.bytes() < self.bounds.max_in_flight_bytes {
-            true => self.bounds.max_in_flight_records.saturating_sub(partition.progress.records()),
+        let progress = &self.groups[partition.group].as_ref().expect(GROUP).progress;
+        match progress.bytes() < self.bounds.max_in_flight_bytes {
+            true => self.bounds.max_in_flight_records.saturating_sub(progress.records()),
             false => 0,
         }
     }
@@ -158,12 +199,13 @@ impl<R, O> Core<R, O> {
         record: R,
     ) -> Option<Offer<R>> {
         let all_idle = self.lanes.is_idle();
-        let partition = self.partition_mut(slot).filter(|partition| !partition.is_draining)?;
-        if all_idle && partition.progress.records() == 0 {
+        let group = self.partition(slot).filter(|partition| !partition.is_draining)?.group;
+        let group = self.groups[group].as_mut().expect(GROUP);
+        if all_idle && group.progress.records() == 0 {
             return Some(Offer::RunAlone(record));
         }
-        let lane = key.map(|key| LaneKey { group: partition.lane_group, key: key.clone() });
-        let ticket = Ticket { slot, sequence: partition.progress.admit(next_offset, bytes) };
+        let lane = key.map(|key| LaneKey { group: group.lane_group, key: key.clone() });
+        let ticket = Ticket { slot, sequence: group.progress.admit(slot, next_offset, bytes) };
         if let Some(lane) = lane.filter(|lane| self.lanes.is_busy(lane)) {
             self.lanes.queue(&lane, (ticket, record));
             return Some(Offer::Queued);
@@ -192,13 +234,14 @@ impl<R, O> Core<R, O> {
     pub fn track(&mut self, slot: Slot, next_offset: i64, bytes: usize) -> Ticket {
         let partition = self.partition_mut(slot).expect("a record runs only while its partition is held");
         partition.running += 1;
-        Ticket { slot, sequence: partition.progress.admit(next_offset, bytes) }
+        let group = self.group_mut(slot).expect(GROUP);
+        Ticket { slot, sequence: group.progress.admit(slot, next_offset, bytes) }
     }
 
     /// A running record waits for something: later ones of its key queue behind it.
     pub fn occupy(&mut self, ticket: Ticket, key: Option<&Bytes>) {
-        if let (Some(partition), Some(key)) = (self.partition(ticket.slot), key) {
-            let group = partition.lane_group;
+        if let (Some(group), Some(key)) = (self.group(ticket.slot), key) {
+            let group = group.lane_group;
             self.lanes.occupy(LaneKey { group, key: key.clone() });
         }
     }
@@ -213,22 +256,27 @@ impl<R, O> Core<R, O> {
     pub fn complete(&mut self, ticket: Ticket, outcome: O) {
         let Some(partition) = self.partition_mut(ticket.slot) else { return };
         partition.running -= 1;
-        partition.progress.complete(ticket.sequence, outcome);
-        self.advance(ticket.slot);
+        let group = partition.group;
+        self.groups[group].as_mut().expect(GROUP).progress.complete(ticket.sequence, outcome);
+        self.advance(group);
+    }
+
+    /// Whether the record is the first in flight of its partition and those beside it.
+    pub fn is_first(&self, ticket: Ticket) -> bool {
+        self.group(ticket.slot).is_some_and(|group| group.progress.is_first(ticket.sequence))
     }
 
     /// Moves the unbroken run of complete records to those that may be sent.
-    fn advance(&mut self, slot: Slot) {
-        while let Some((next_offset, bytes, outcome)) =
-            self.partition_mut(slot).and_then(|partition| partition.progress.take_first())
-        {
+    fn advance(&mut self, group: usize) {
+        while let Some(taken) = self.groups[group].as_mut().expect(GROUP).progress.take_first() {
+            let Taken { slot, next_offset, bytes, outcome } = taken;
             self.hold(slot, next_offset, bytes, outcome);
         }
     }
 
     /// The record that runs next in the lane of one that is complete, or whose partition was given away.
     pub fn next_in_lane(&mut self, ticket: Ticket, key: Option<&Bytes>) -> Option<(Ticket, R)> {
-        let group = self.partition(ticket.slot)?.lane_group;
+        let group = self.group(ticket.slot)?.lane_group;
         let lane = LaneKey { group, key: key?.clone() };
         let (next, record) = self.lanes.release(&lane)?;
         let partition = self.partition_mut(next.slot).expect("waiting records go with their partition");
@@ -273,8 +321,16 @@ impl<R, O> Core<R, O> {
 
     /// Gives a partition up, with what of it is still in flight. Partitions that share a lane group go together.
     pub fn remove(&mut self, slot: Slot) {
-        if let Some(group) = self.partition(slot).map(|partition| partition.lane_group) {
-            self.lanes.drop_group(group);
+        if let Some(place) = self.partition(slot).map(|partition| partition.group) {
+            let group = self.groups[place].as_mut().expect(GROUP);
+            self.lanes.drop_group(group.lane_group);
+            group.progress.forget(slot);
+            group.partitions -= 1;
+            if group.partitions == 0 {
+                self.groups[place] = None;
+            } else {
+                self.advance(place);
+            }
         }
         self.unsent.retain(|unsent| unsent.slot != slot);
         self.unsent_bytes = self.unsent.iter().map(|unsent| unsent.bytes).sum();
@@ -295,17 +351,14 @@ impl<R, O> Core<R, O> {
         self.lanes.clear();
         self.unsent.clear();
         self.unsent_bytes = 0;
-        for partition in self.partitions.iter_mut().flatten() {
-            partition.progress = Progress::default();
-            partition.running = 0;
-        }
+        self.partitions.iter_mut().flatten().for_each(|partition| partition.running = 0);
+        self.groups.iter_mut().flatten().for_each(|group| group.progress = Progress::default());
         self.turns.abort()
     }
 
-    /// The first record in flight of each partition, by the offset after it.
+    /// The first record in flight of each group of partitions, by the offset after it.
     pub fn first_in_flight(&self) -> impl Iterator<Item = (Slot, i64)> {
-        let slots = self.partitions.iter().enumerate().map(|(place, partition)| (self.first_slot + place, partition));
-        slots.filter_map(|(slot, partition)| Some((Slot(slot), partition.as_ref()?.progress.first_next_offset()?)))
+        self.groups.iter().flatten().filter_map(|group| group.progress.first())
     }
 
     #[cfg(test)]
@@ -313,6 +366,60 @@ impl<R, O> Core<R, O> {
     pub fn is_idle(&self) -> bool {
         self.unsent.is_empty()
             && self.turns.is_idle()
-            && self.partitions.iter().flatten().all(|partition| partition.progress.records() == 0)
+            && self.groups.iter().flatten().all(|group| group.progress.records() == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn core() -> Core<&'static str, &'static str> {
+        let bounds = Bounds {
+            max_in_flight_records: 10,
+            max_in_flight_bytes: 1_000,
+            max_unsent_records: 10,
+            max_unsent_bytes: 1_000,
+        };
+        let policy = CommitPolicy { max_records: 100, max_bytes: 10_000, max_interval: Duration::from_secs(1) };
+        Core::new(bounds, policy)
+    }
+
+    fn ready(core: &mut Core<&'static str, &'static str>) -> Vec<&'static str> {
+        std::iter::from_fn(|| core.next_ready(Duration::ZERO)).map(|ready| ready.outcome).collect()
+    }
+
+    #[test]
+    fn what_saw_a_write_is_not_sent_before_the_write_is() {
+        let mut core = core();
+        let (purchases, profiles) = (core.add(7), core.add(7));
+        let alone = core.add(8);
+        let (slow, key) = (Bytes::from_static(b"slow"), Bytes::from_static(b"k"));
+        let run = |core: &mut Core<&'static str, &'static str>, slot, key: &Bytes, next_offset| match core.offer(
+            slot,
+            Some(key),
+            next_offset,
+            1,
+            "record",
+        ) {
+            Some(Offer::Run(ticket, _)) => ticket,
+            Some(Offer::RunAlone(_)) => core.track(slot, next_offset, 1),
+            other => panic!("{other:?}"),
+        };
+        let first = run(&mut core, purchases, &slow, 5);
+        core.occupy(first, Some(&slow));
+        // It writes the key's row, which the record of the other input sees.
+        let writer = run(&mut core, purchases, &key, 6);
+        core.complete(writer, "writer");
+        let reader = run(&mut core, profiles, &key, 10);
+        assert!(!core.is_first(reader));
+        core.complete(reader, "reader");
+        assert_eq!(core.first_in_flight().collect::<Vec<_>>(), [(purchases, 5)]);
+        assert_eq!(ready(&mut core), [""; 0]);
+        let elsewhere = run(&mut core, alone, &key, 1);
+        core.complete(elsewhere, "elsewhere");
+        assert_eq!(ready(&mut core), ["elsewhere"]);
+        core.complete(first, "first");
+        assert_eq!(ready(&mut core), ["first", "writer", "reader"]);
     }
 }

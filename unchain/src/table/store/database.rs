@@ -92,6 +92,16 @@ impl Database {
         StoreError::engine(operation, &self.dir)(error)
     }
 
+    /// # Errors
+    /// [`StoreError::Failed`] once any of its tables has found it broken.
+    pub(super) fn expect_sound(&self) -> Result<(), StoreError> {
+        if self.is_sound() {
+            return Ok(());
+        }
+        let reason = "another partition's table has found it broken".to_owned();
+        Err(StoreError::Failed { dir: self.dir.clone(), reason })
+    }
+
     #[cold]
     pub(super) fn stalled(&self) -> StoreError {
         self.state.fetch_max(FAILED, Ordering::AcqRel);

@@ -71,9 +71,9 @@ impl DiskTable {
         StoredRows { rows: self.tree.range((from, to)), database: Arc::clone(&self.database), timed: self.timed }
     }
 
-    /// The times of rows, from one on, each with its row's key; the oldest first.
-    pub(crate) fn times(&self, from_ms: i64) -> impl Iterator<Item = Result<(i64, Bytes), StoreError>> {
-        let times = self.tree.range(time_key(from_ms, &[])..vec![TIME + 1]);
+    /// The times of rows, from one and its row's key on, each with its row's key; the oldest first.
+    pub(crate) fn times(&self, from_ms: i64, key: &[u8]) -> impl Iterator<Item = Result<(i64, Bytes), StoreError>> {
+        let times = self.tree.range(time_key(from_ms, key)..vec![TIME + 1]);
         times.map(|found| {
             let key: Bytes = found.key().map_err(|error| self.database.failed("reading a row's time", error))?.into();
             let time = key.get(1..9).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
@@ -120,6 +120,8 @@ impl DiskTable {
     pub(crate) fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         // The store would wait itself at twice as much, without an end where its background work has died.
         let started = Instant::now();
+        // All partitions' tables are to be closed then, so that the store can be opened anew.
+        self.database.expect_sound()?;
         while self.tree.sealed_memtable_count() >= 2 || self.tree.l0_table_count() >= 16 {
             if started.elapsed() > MAX_STALL {
                 return Err(self.database.stalled());

@@ -111,8 +111,8 @@ impl Stores {
         let mut tables = self.tables();
         if tables.get(&key).is_some_and(|listed| std::ptr::eq(listed.as_ptr(), Arc::as_ptr(table))) {
             tables.remove(&key);
+            self.0.open_tables.fetch_sub(1, Ordering::Relaxed);
         }
-        self.0.open_tables.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The open tables of a topic, by partition.
