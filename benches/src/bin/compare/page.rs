@@ -93,8 +93,8 @@ fn write(page: &mut String, heading: &Heading, results: &Results) -> std::fmt::R
     }
     writeln!(
         page,
-        "{}. {}. {} records, {} repetition(s), the contestants in turn within each; median, and least to greatest in \
-         brackets. What the measures mean and how peers were tuned: `benches/README.md` and `benches/peers/README.md`.\n",
+        "{}. {}. {} records, {} repetition(s), the contestants in turn within each (at-least-once 3; latency, slow \
+         handler, restore, rebalance and memory 1); median, and least to greatest in brackets. What the measures mean and how peers were tuned: `benches/README.md` and `benches/peers/README.md`.\n",
         heading.machine,
         heading.versions.join(", "),
         number(heading.records as f64, 0),
