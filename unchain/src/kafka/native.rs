@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 
 use super::Headers;
+use super::record::given_time;
 
 /// A consumer whose partitions can be read from queues of their own. It closes the queues before it ends itself, so
 /// they keep nothing alive.
@@ -314,7 +315,7 @@ impl<C: ProducerContext + 'static> TopicProducer<C> {
                 key.cast_mut().cast::<c_void>(),
                 key_bytes,
                 v::RD_KAFKA_VTYPE_TIMESTAMP,
-                record.timestamp_ms.unwrap_or(0),
+                record.timestamp_ms.map_or(0, given_time),
                 v::RD_KAFKA_VTYPE_HEADERS,
                 headers,
                 v::RD_KAFKA_VTYPE_END,

@@ -10,6 +10,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
+use super::record::given_time;
 use super::{ClientError, Connection, Headers, NewRecord};
 
 /// Bounds and waits of a [`Publisher`].
@@ -228,7 +229,7 @@ pub(super) fn base_record<'a, O: rdkafka::util::IntoOpaque>(
         base = base.partition(partition);
     }
     if let Some(timestamp_ms) = record.timestamp_ms {
-        base = base.timestamp(timestamp_ms);
+        base = base.timestamp(given_time(timestamp_ms));
     }
     if !record.headers.is_empty() {
         base = base.headers(owned_headers(&record.headers));

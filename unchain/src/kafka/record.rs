@@ -71,3 +71,8 @@ impl<'a> From<&'a NewRecord<'_>> for Outgoing<'a> {
         }
     }
 }
+
+/// A record's own time as librdkafka takes it, for which 0 stands for the present.
+pub(super) fn given_time(timestamp_ms: i64) -> i64 {
+    if timestamp_ms == 0 { 1 } else { timestamp_ms }
+}
