@@ -31,7 +31,7 @@ pub struct ProducerSettings {
 impl Default for ProducerSettings {
     fn default() -> Self {
         ProducerSettings {
-            max_queued_records: 10_000,
+            max_queued_records: 20_000,
             max_queued_bytes: 16 * 1024 * 1024,
             linger: Duration::from_millis(20),
             transaction_timeout: Duration::from_secs(10),
