@@ -13,7 +13,7 @@ use futures_util::{FutureExt, Stream};
 use crate::contract::{Codecs, RegistryError, SchemaRegistry};
 use crate::kafka::Record;
 use crate::process::{
-    AnyHandler, Context, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, PendingWrite, Processor, Started,
+    AnyHandler, ChangeMemory, Context, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, PendingWrite, Processor, Started,
     TableWrites,
 };
 use crate::table::{AnyLookup, Change, PartitionTables};
@@ -43,6 +43,7 @@ pub struct Calls<T> {
     pub changes: Vec<Change>,
     /// What stream time moves on to by the call that has just ended; `None` where its record does not move it.
     pub stream_time_ms: Option<i64>,
+    change_memory: ChangeMemory,
     writes: Vec<Arc<dyn PendingWrite>>,
     waiting: FuturesUnordered<LocalBoxFuture<'static, Step<T>>>,
 }
@@ -123,6 +124,7 @@ impl<T: 'static> Calls<T> {
             emissions: Emissions::default(),
             changes: Vec::new(),
             stream_time_ms: None,
+            change_memory: ChangeMemory::default(),
             writes: Vec::new(),
             waiting: FuturesUnordered::new(),
         })
@@ -230,7 +232,7 @@ impl<T: 'static> Calls<T> {
     }
 
     fn collect(&mut self, writes: &[Arc<dyn PendingWrite>]) -> Result<(), Failure> {
-        let mut collected = TableWrites::new(&mut self.codecs, &mut self.changes);
+        let mut collected = TableWrites::new(&mut self.codecs, &mut self.changes, &mut self.change_memory);
         writes.iter().try_for_each(|write| write.collect(&mut collected))
     }
 

@@ -206,7 +206,7 @@ impl Handling {
         let event_time_ms = self.calls.stream_time_ms.unwrap_or_else(|| tables.stream_time_ms().max(0));
         self.change_time_ms = event_time_ms;
         for change in &self.calls.changes {
-            tables.write(change.table, change.key.clone(), change.value.clone(), event_time_ms);
+            tables.write(change.table, &change.key, change.value.clone(), event_time_ms);
         }
         if let Some(stream_time_ms) = self.calls.stream_time_ms {
             tables.advance_stream_time(stream_time_ms);
@@ -218,7 +218,7 @@ impl Handling {
         match tables.expire(MAX_EXPIRED_ROWS) {
             Ok(expired) => {
                 for change in expired {
-                    tables.write(change.table, change.key.clone(), None, event_time_ms);
+                    tables.write(change.table, &change.key, None, event_time_ms);
                     self.calls.changes.push(change);
                 }
             }

@@ -130,7 +130,7 @@ impl OutputProducer {
     }
 }
 
-/// A producer with idempotence and `acks=all`: in order per partition, none twice, but no transactions.
+/// A producer with idempotence and `acks=all`, but no transactions: in order per partition, at least once.
 pub struct IdempotentProducer {
     outputs: Outputs,
 }
@@ -224,7 +224,8 @@ pub(super) struct Outputs {
     timeout: Duration,
 }
 
-/// How long a full queue is left alone; its events are served meanwhile.
+/// How long a full queue is left alone: librdkafka signals failed deliveries only. rdkafka's own wait of a millisecond
+/// spins, since librdkafka takes whole ones.
 const ROOM_STEP: Duration = Duration::from_millis(1);
 /// How long a wait within librdkafka goes on before the reports that may be what it waits for are served.
 const FLUSH_STEP: Duration = Duration::from_millis(50);
@@ -265,7 +266,8 @@ impl Outputs {
     fn send_when_there_is_room(&self, record: &Produced<'_>) -> Result<(), ClientError> {
         let started = Instant::now();
         while started.elapsed() < self.timeout {
-            self.client().poll(ROOM_STEP);
+            self.client().poll(Duration::ZERO);
+            std::thread::sleep(ROOM_STEP);
             match self.producer.produce(record) {
                 Ok(()) => return Ok(()),
                 Err(RDKafkaErrorCode::QueueFull) => {}

@@ -98,7 +98,8 @@ impl ProducerContext for PublisherContext {
     }
 }
 
-/// Publishes records with `acks=all` and idempotence: in order per partition, none twice.
+/// Publishes records with `acks=all` and idempotence: in order per partition, none twice. Where a delivery has failed its
+/// outcome is unknown, and of what was under way beside it something may be written twice.
 pub struct Publisher {
     producer: ThreadedProducer<PublisherContext>,
     deliveries: Arc<Deliveries>,
@@ -113,6 +114,9 @@ impl Publisher {
             ("acks", "all"),
             ("partitioner", "murmur2_random"),
             ("compression.type", "lz4"),
+            // With more, a request that overtakes a refused one while the leader changes makes librdkafka give all that
+            // is under way new numbers, and write again what was there already (its issue 4953).
+            ("max.in.flight.requests.per.connection", "1"),
         ]);
         config.set("linger.ms", settings.linger.as_millis().to_string());
         config.set("queue.buffering.max.messages", settings.max_queued_records.to_string());

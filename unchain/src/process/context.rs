@@ -8,7 +8,7 @@ use super::window::{EventTime, EventTimeOf};
 use crate::contract::{Codecs, Contract, DecodeError};
 use crate::kafka::Record;
 use crate::table::{AnyLookup, Change, LookupTable, MAX_KEY_BYTES, PartitionTables, StoreError, StoreErrorKind};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Rows that a handler may have changed; read once the handler has succeeded.
 pub trait PendingWrite: Send + Sync {
@@ -112,11 +112,41 @@ impl Context<'_> {
 pub struct TableWrites<'a> {
     codecs: &'a mut Codecs,
     changes: &'a mut Vec<Change>,
+    memory: &'a mut ChangeMemory,
+}
+
+/// Memory that the keys and values of many changes share: a change costs no allocation of its own. A piece of it is free
+/// again when the transactions of its changes have ended.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeMemory {
+    piece: BytesMut,
+    encoded: Vec<u8>,
+}
+
+const PIECE_BYTES: usize = 32 * 1024;
+/// What is larger has memory of its own, so that little of a piece is left over.
+const MAX_SHARED_BYTES: usize = PIECE_BYTES / 16;
+
+impl ChangeMemory {
+    fn keep(piece: &mut BytesMut, bytes: &[u8]) -> Bytes {
+        if bytes.len() > MAX_SHARED_BYTES {
+            return Bytes::copy_from_slice(bytes);
+        }
+        if piece.capacity() < bytes.len() {
+            *piece = BytesMut::with_capacity(PIECE_BYTES);
+        }
+        piece.extend_from_slice(bytes);
+        piece.split().freeze()
+    }
 }
 
 impl<'a> TableWrites<'a> {
-    pub(crate) fn new(codecs: &'a mut Codecs, changes: &'a mut Vec<Change>) -> TableWrites<'a> {
-        TableWrites { codecs, changes }
+    pub(crate) fn new(
+        codecs: &'a mut Codecs,
+        changes: &'a mut Vec<Change>,
+        memory: &'a mut ChangeMemory,
+    ) -> TableWrites<'a> {
+        TableWrites { codecs, changes, memory }
     }
 
     /// # Errors
@@ -125,14 +155,18 @@ impl<'a> TableWrites<'a> {
         if key.len() > MAX_KEY_BYTES {
             return Err(Failure::reject(StoreError::KeyTooLong { bytes: key.len(), limit: MAX_KEY_BYTES }));
         }
-        let encoded = self.codecs.encode(value);
-        let value = encoded.map_err(|error| Failure::reject(format!("row of table {}: {error}", C::TOPIC.name)))?;
-        self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: Some(value) });
+        let ChangeMemory { piece, encoded } = &mut *self.memory;
+        encoded.clear();
+        let result = self.codecs.encode_into(value, encoded);
+        result.map_err(|error| Failure::reject(format!("row of table {}: {error}", C::TOPIC.name)))?;
+        let (key, value) = (ChangeMemory::keep(piece, key), ChangeMemory::keep(piece, encoded));
+        self.changes.push(Change { table, key, value: Some(value) });
         Ok(())
     }
 
     pub fn delete(&mut self, table: usize, key: &[u8]) {
-        self.changes.push(Change { table, key: Bytes::copy_from_slice(key), value: None });
+        let key = ChangeMemory::keep(&mut self.memory.piece, key);
+        self.changes.push(Change { table, key, value: None });
     }
 }
 

@@ -83,12 +83,13 @@ impl<T: Clone + Send + Sync + 'static> Extract for State<T> {
     }
 }
 
-/// The entry of a table for the record's key; changes are written when the handler succeeds, in the same transaction
-/// as its outputs. The table's changelog is the topic of `C`, which needs as many partitions as the input.
+/// The entry of a table for the record's key. What the handler leaves in it is written when the handler succeeds, in the
+/// same transaction as its outputs. The table's changelog is the topic of `C`, which needs as many partitions as the
+/// input.
 #[derive(Debug)]
 pub struct Entry<C: Contract> {
-    key: String,
     value: Option<C>,
+    is_changed: bool,
     change: Arc<Change<C>>,
 }
 
@@ -96,7 +97,8 @@ pub struct Entry<C: Contract> {
 struct Change<C> {
     table: usize,
     key: String,
-    /// The outer option tells whether the entry was changed, the inner one whether it was set or deleted.
+    /// Filled when the entry is dropped. The outer option tells whether it was changed, the inner one whether it was set
+    /// or deleted.
     slot: Mutex<Option<Option<C>>>,
 }
 
@@ -108,7 +110,7 @@ impl<C> Change<C> {
 
 impl<C: Contract> Entry<C> {
     pub fn key(&self) -> &str {
-        &self.key
+        &self.change.key
     }
 
     pub fn get(&self) -> Option<&C> {
@@ -117,14 +119,20 @@ impl<C: Contract> Entry<C> {
 
     /// Replaces the value, whose own key must be the record's.
     pub fn set(&mut self, value: C) {
-        self.value = Some(value.clone());
-        *self.change.slot() = Some(Some(value));
+        (self.value, self.is_changed) = (Some(value), true);
     }
 
     /// Deletes the value: the changelog gets a tombstone.
     pub fn delete(&mut self) {
-        self.value = None;
-        *self.change.slot() = Some(None);
+        (self.value, self.is_changed) = (None, true);
+    }
+}
+
+impl<C: Contract> Drop for Entry<C> {
+    fn drop(&mut self) {
+        if self.is_changed {
+            *self.change.slot() = Some(self.value.take());
+        }
     }
 }
 
@@ -156,9 +164,9 @@ impl<C: Contract> Extract for Entry<C> {
         let key = context.key()?.to_owned();
         let table = context.table::<C>();
         let value = context.row(table, key.as_bytes())?;
-        let change = Arc::new(Change { table, key: key.clone(), slot: Mutex::new(None) });
+        let change = Arc::new(Change { table, key, slot: Mutex::new(None) });
         context.writes.push(Arc::clone(&change) as Arc<dyn PendingWrite>);
-        Ok(Entry { key, value, change })
+        Ok(Entry { value, is_changed: false, change })
     }
 }
 

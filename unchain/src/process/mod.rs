@@ -17,7 +17,7 @@ pub mod window;
 pub use crate::envelope::Envelope;
 pub use check::{DeclareError, check_together};
 pub use context::Context;
-pub(crate) use context::{PendingWrite, TableWrites};
+pub(crate) use context::{ChangeMemory, PendingWrite, TableWrites};
 pub use declaration::Declaration;
 pub use emissions::{Emissions, Emitted};
 pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders, Row};

@@ -123,7 +123,7 @@ impl PartitionTables {
     }
 
     /// Adds a write that is not committed yet. Writes of one key come in the order in which they will be committed.
-    pub fn write(&mut self, table: usize, key: Bytes, value: Option<Bytes>, event_time_ms: i64) {
+    pub fn write(&mut self, table: usize, key: &[u8], value: Option<Bytes>, event_time_ms: i64) {
         if let Err(error) = self.tables[table].write(key, value, event_time_ms) {
             self.break_with(error);
         }
@@ -151,7 +151,7 @@ impl PartitionTables {
         while let Some(table) = changes.peek().map(|change| change.table) {
             let mut rows = self.tables[table].rows();
             while let Some(change) = changes.next_if(|change| change.table == table) {
-                rows.commit(&change.key, &change.value, None);
+                rows.commit(&change.key, change.value.as_deref(), None);
             }
         }
     }
@@ -211,8 +211,7 @@ impl PartitionTables {
         if self.is_broken {
             return;
         }
-        let restored =
-            self.tables[table].restore(Bytes::copy_from_slice(key), value.map(Bytes::copy_from_slice), timestamp_ms);
+        let restored = self.tables[table].restore(key, value, timestamp_ms);
         if timestamp_ms >= 0 {
             self.commit_stream_time(timestamp_ms);
         }

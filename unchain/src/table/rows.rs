@@ -52,8 +52,9 @@ struct Ordered {
 #[derive(Debug)]
 struct Slot {
     key: Bytes,
-    /// The outer option tells whether it is known here, the inner one whether there is a row.
-    committed: Option<Option<Bytes>>,
+    /// The outer option tells whether it is known here, the inner one whether there is a row. Its own copy: writes share
+    /// the memory of their transaction's, which a row that stays must not hold on to.
+    committed: Option<Option<Vec<u8>>>,
     /// The newest of the `pending` writes.
     open: Option<Bytes>,
     /// Writes that are not committed.
@@ -70,8 +71,32 @@ struct Slot {
 }
 
 impl Slot {
-    fn value(&self, view: View) -> Option<&Option<Bytes>> {
-        if self.pending > 0 && view == View::Open { Some(&self.open) } else { self.committed.as_ref() }
+    /// The outer option tells whether it is known here.
+    fn value(&self, view: View) -> Option<Option<Bytes>> {
+        if self.pending > 0 && view == View::Open {
+            return Some(self.open.clone());
+        }
+        self.committed.as_ref().map(|value| value.as_deref().map(Bytes::copy_from_slice))
+    }
+
+    fn exists(&self, view: View) -> bool {
+        if self.pending > 0 && view == View::Open { self.open.is_some() } else { self.is_committed() }
+    }
+
+    fn is_committed(&self) -> bool {
+        matches!(self.committed, Some(Some(_)))
+    }
+
+    /// Takes over a committed value, where it can in the memory of the one before.
+    fn commit(&mut self, value: Option<&[u8]>) {
+        match (&mut self.committed, value) {
+            (Some(Some(known)), Some(value)) => {
+                known.clear();
+                known.reserve_exact(value.len());
+                known.extend_from_slice(value);
+            }
+            (committed, value) => *committed = Some(value.map(<[u8]>::to_vec)),
+        }
     }
 
     /// Its value here is not the store's.
@@ -113,17 +138,20 @@ impl Rows {
         let Some(place) = self.find(key) else { return (!self.stored).then_some(None) };
         let slot = self.slot_mut(place);
         slot.used = true;
-        slot.value(view).cloned()
+        slot.value(view)
     }
 
     /// Remembers what the store has for a key that is not known here; `max_clean_bytes` bounds what is remembered.
-    pub(super) fn remember(&mut self, key: Bytes, value: Option<Bytes>, time: Option<RowTime>, max_clean_bytes: usize) {
-        let place = match self.find(&key) {
-            Some(place) => place,
-            None => self.insert(key),
-        };
+    pub(super) fn remember(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        time: Option<RowTime>,
+        max_clean_bytes: usize,
+    ) {
+        let place = self.find_or_insert(key);
         let slot = self.slot_mut(place);
-        slot.committed = Some(value);
+        slot.commit(value);
         slot.time = time.map(Box::new);
         slot.used = true;
         self.settle(place);
@@ -131,12 +159,12 @@ impl Rows {
     }
 
     /// Adds an open write.
-    pub(super) fn write(&mut self, key: Bytes, value: Option<Bytes>, event_time_ms: i64) {
-        let place = self.find_or_insert(&key);
+    pub(super) fn write(&mut self, key: &[u8], value: Option<Bytes>, event_time_ms: i64) {
+        let place = self.find_or_insert(key);
         self.enters_order(place);
         let slot = self.slots[place as usize].as_mut().expect("found or inserted");
         if let Some(times) = &mut self.times {
-            let before = slot.value(View::Open).is_some_and(Option::is_some);
+            let before = slot.exists(View::Open);
             times.count_open(before, value.is_some());
             slot.time.get_or_insert_default().open_ms.push_back(event_time_ms);
         }
@@ -146,18 +174,17 @@ impl Rows {
     }
 
     /// Makes a write stand: one of the open ones, where the key has any, else a new one of the event time given.
-    pub(super) fn commit(&mut self, key: &Bytes, value: &Option<Bytes>, event_time_ms: Option<i64>) {
+    pub(super) fn commit(&mut self, key: &[u8], value: Option<&[u8]>, event_time_ms: Option<i64>) {
         let place = self.find_or_insert(key);
         self.enters_order(place);
         let slot = self.slots[place as usize].as_mut().expect("found or inserted");
-        let value = match slot.pending {
-            // Writes of one key come in order: this is the newest.
-            1 => slot.open.take(),
-            _ => value.clone(),
-        };
+        // Writes of one key come in order: this is the newest.
+        if slot.pending == 1 {
+            slot.open = None;
+        }
         if let Some(times) = &mut self.times {
+            let before = slot.is_committed();
             let time = slot.time.get_or_insert_default();
-            let before = slot.committed.as_ref().is_some_and(Option::is_some);
             if slot.pending == 0 {
                 times.count_open(before, value.is_some());
             }
@@ -168,8 +195,7 @@ impl Rows {
             time.committed_ms = written_ms;
         }
         slot.pending = slot.pending.saturating_sub(1);
-        let gone = value.is_none();
-        slot.committed = Some(value);
+        slot.commit(value);
         if self.stored {
             if !slot.dirty {
                 self.clean_bytes -= std::mem::take(&mut slot.charged_bytes) as usize;
@@ -177,7 +203,7 @@ impl Rows {
                 self.dirty.push(place);
             }
             self.charge(place);
-        } else if gone && slot.pending == 0 {
+        } else if value.is_none() && slot.pending == 0 {
             self.remove(place);
         }
     }
@@ -211,10 +237,10 @@ impl Rows {
     }
 
     /// Each row that the store does not have yet: key, value, and what is known of its time.
-    pub(super) fn dirty_rows(&self) -> impl Iterator<Item = (&Bytes, Option<&Bytes>, Option<&RowTime>)> {
+    pub(super) fn dirty_rows(&self) -> impl Iterator<Item = (&Bytes, Option<&[u8]>, Option<&RowTime>)> {
         self.dirty.iter().map(|place| {
             let slot = self.slots[*place as usize].as_ref().expect("dirty rows stay in memory");
-            (&slot.key, slot.committed.as_ref().and_then(Option::as_ref), slot.time.as_deref())
+            (&slot.key, slot.committed.as_ref().and_then(Option::as_deref), slot.time.as_deref())
         })
     }
 
@@ -224,7 +250,7 @@ impl Rows {
             let slot = self.slot_mut(place);
             slot.dirty = false;
             if let Some(time) = &mut slot.time {
-                time.stored_ms = slot.committed.as_ref().is_some_and(Option::is_some).then_some(time.committed_ms);
+                time.stored_ms = matches!(slot.committed, Some(Some(_))).then_some(time.committed_ms);
             }
             let charged = std::mem::take(&mut slot.charged_bytes);
             self.dirty_bytes -= charged as usize;
@@ -259,7 +285,7 @@ impl Rows {
             let slot = self.slot(self.find(key).expect("ordered keys have rows"));
             if let Some(value) = slot.value(view) {
                 existing += usize::from(value.is_some());
-                rows.push((key.clone(), value.clone()));
+                rows.push((key.clone(), value));
             }
         }
         self.ordered = Some(ordered);
@@ -282,8 +308,8 @@ impl Rows {
         self.index.find(self.hasher.hash_one(key), is_key).copied()
     }
 
-    fn find_or_insert(&mut self, key: &Bytes) -> u32 {
-        self.find(key).unwrap_or_else(|| self.insert(key.clone()))
+    fn find_or_insert(&mut self, key: &[u8]) -> u32 {
+        self.find(key).unwrap_or_else(|| self.insert(Bytes::copy_from_slice(key)))
     }
 
     fn insert(&mut self, key: Bytes) -> u32 {
@@ -354,7 +380,7 @@ impl Rows {
     /// Counts what the row takes, as dirty or clean as it is.
     fn charge(&mut self, place: u32) {
         let slot = self.slots[place as usize].as_mut().expect("the place holds a row");
-        let value = slot.committed.as_ref().and_then(Option::as_ref).map_or(0, Bytes::len);
+        let value = slot.committed.as_ref().and_then(Option::as_ref).map_or(0, Vec::capacity);
         let bytes = ROW_OVERHEAD_BYTES + slot.key.len() + value;
         let total = if slot.dirty { &mut self.dirty_bytes } else { &mut self.clean_bytes };
         *total = *total - slot.charged_bytes as usize + bytes;

@@ -126,14 +126,14 @@ impl Table {
     }
 
     /// Adds an open write.
-    pub(super) fn write(&self, key: Bytes, value: Option<Bytes>, event_time_ms: i64) -> Result<(), StoreError> {
-        let loaded = self.load_before_change(&key);
+    pub(super) fn write(&self, key: &[u8], value: Option<Bytes>, event_time_ms: i64) -> Result<(), StoreError> {
+        let loaded = self.load_before_change(key);
         self.rows().write(key, value, event_time_ms);
         loaded
     }
 
     /// Takes a record of the changelog.
-    pub(super) fn restore(&self, key: Bytes, value: Option<Bytes>, event_time_ms: i64) -> Result<(), StoreError> {
+    pub(super) fn restore(&self, key: &[u8], value: Option<&[u8]>, event_time_ms: i64) -> Result<(), StoreError> {
         if key.len() > MAX_KEY_BYTES {
             tracing::error!(
                 topic = self.topic.name,
@@ -143,8 +143,8 @@ impl Table {
             );
             return Ok(());
         }
-        self.load_before_change(&key)?;
-        self.rows().commit(&key, &value, Some(event_time_ms));
+        self.load_before_change(key)?;
+        self.rows().commit(key, value, Some(event_time_ms));
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Table {
             stored_ms: time_ms,
             ..RowTime::default()
         });
-        self.rows().remember(Bytes::copy_from_slice(key), value.clone(), time, max_clean_bytes);
+        self.rows().remember(key, value.as_deref(), time, max_clean_bytes);
         Ok(value)
     }
 }

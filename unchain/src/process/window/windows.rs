@@ -45,6 +45,7 @@ impl From<Late> for Failure {
 pub struct Window<C> {
     bounds: Bounds,
     value: Option<C>,
+    is_changed: bool,
     change: Arc<Change<C>>,
 }
 
@@ -55,7 +56,7 @@ struct Change<C> {
     row: Bytes,
     /// The rows that there are: the window's own, and those of the sessions that it takes in.
     present: Vec<Bytes>,
-    /// The outer option tells whether the window was changed, the inner one whether it was set or deleted.
+    /// Filled when the window is dropped. The outer option tells whether it was changed, the inner one whether it was set or deleted.
     slot: Mutex<Option<Option<C>>>,
 }
 
@@ -92,7 +93,7 @@ impl<C: Contract> Window<C> {
     ) -> Window<C> {
         let change = Arc::new(Change { table, key: Arc::clone(key), row, present, slot: Mutex::new(None) });
         context.writes.push(Arc::clone(&change) as Arc<dyn PendingWrite>);
-        Window { bounds, value, change }
+        Window { bounds, value, is_changed: false, change }
     }
 
     /// The time that the window spans, this record included where it is a session.
@@ -107,14 +108,20 @@ impl<C: Contract> Window<C> {
 
     /// Replaces the row by a value whose own key must be the record's. A session is extended to the record only so.
     pub fn set(&mut self, value: C) {
-        self.value = Some(value.clone());
-        *self.change.slot() = Some(Some(value));
+        (self.value, self.is_changed) = (Some(value), true);
     }
 
     /// Deletes the row: the changelog gets a tombstone.
     pub fn delete(&mut self) {
-        self.value = None;
-        *self.change.slot() = Some(None);
+        (self.value, self.is_changed) = (None, true);
+    }
+}
+
+impl<C> Drop for Window<C> {
+    fn drop(&mut self) {
+        if self.is_changed {
+            *self.change.slot() = Some(self.value.take());
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl DiskTable {
     }
 
     /// Adds a row, or its deletion, to a batch.
-    pub(crate) fn put(&self, batch: &mut Batch, key: &Bytes, value: Option<&Bytes>, time: Option<&RowTime>) {
+    pub(crate) fn put(&self, batch: &mut Batch, key: &Bytes, value: Option<&[u8]>, time: Option<&RowTime>) {
         let (stored_ms, time_ms) = match time.filter(|_| self.timed) {
             Some(time) => (time.stored_ms, value.map(|_| time.committed_ms)),
             None => (None, None),
@@ -102,9 +102,9 @@ impl DiskTable {
                 if stored_ms != Some(time_ms) {
                     batch.insert(&self.tree, time_key(time_ms, key), Bytes::new());
                 }
-                batch.insert(&self.tree, tagged, [&time_ms.to_be_bytes(), &**value].concat());
+                batch.insert(&self.tree, tagged, [&time_ms.to_be_bytes(), value].concat());
             }
-            (Some(value), None) => batch.insert(&self.tree, tagged, value.clone()),
+            (Some(value), None) => batch.insert(&self.tree, tagged, value),
         }
     }
 

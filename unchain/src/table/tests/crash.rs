@@ -27,7 +27,7 @@ fn record(offset: u32) -> Change {
 
 fn commit(tables: &mut PartitionTables, offset: u32) {
     let change = record(offset);
-    tables.write(0, change.key.clone(), change.value.clone(), 0);
+    tables.write(0, &change.key, change.value.clone(), 0);
     tables.commit([&change]);
 }
 

@@ -22,7 +22,7 @@ fn expire_all(tables: &mut PartitionTables) -> Vec<Change> {
             return gone;
         }
         for change in &expired {
-            tables.write(0, change.key.clone(), None, ROWS as i64);
+            tables.write(0, &change.key, None, ROWS as i64);
         }
         gone.extend(expired);
         assert!(gone.len() <= ROWS, "a row goes once");
@@ -35,7 +35,7 @@ fn hold_in_one_transaction(stores: &Stores, flush_first: bool) {
     tables.finish_restore(&[0]).unwrap();
     let rows: Vec<Change> = (0..ROWS).map(row).collect();
     for (time_ms, change) in rows.iter().enumerate() {
-        tables.write(0, change.key.clone(), change.value.clone(), time_ms as i64);
+        tables.write(0, &change.key, change.value.clone(), time_ms as i64);
     }
     tables.commit(&rows);
     if flush_first {
@@ -53,7 +53,7 @@ fn hold_in_one_transaction(stores: &Stores, flush_first: bool) {
     assert_eq!(tables.range(0, b"", None, ROWS).unwrap().len(), 10);
     // An older row than all that went before.
     let late = row(ROWS);
-    tables.write(0, late.key.clone(), late.value.clone(), -5);
+    tables.write(0, &late.key, late.value.clone(), -5);
     tables.commit([&late]);
     assert_eq!(expire_all(&mut tables), [Change { value: None, ..late }]);
 }

@@ -110,7 +110,7 @@ impl World {
         let now_ms = self.now_ms;
         self.tables().advance_stream_time(now_ms);
         for change in &changes {
-            self.tables().write(change.table, change.key.clone(), change.value.clone(), now_ms);
+            self.tables().write(change.table, &change.key, change.value.clone(), now_ms);
         }
         self.open.push_back((now_ms, changes));
     }

@@ -10,7 +10,7 @@ fn change(key: &'static str, value: Option<&'static str>) -> Change {
 }
 
 fn write(tables: &mut PartitionTables, change: &Change) {
-    tables.write(0, change.key.clone(), change.value.clone(), 0);
+    tables.write(0, &change.key, change.value.clone(), 0);
 }
 
 fn sees_what_is_committed(stores: &Stores) {

@@ -266,7 +266,7 @@ impl ModelTable {
 
     fn write(&mut self, key: u8, count: u64) {
         let value = Bytes::copy_from_slice(&count.to_be_bytes());
-        self.tables.write(0, Bytes::copy_from_slice(&[key]), Some(value), 0);
+        self.tables.write(0, &[key], Some(value), 0);
     }
 
     fn commit(&mut self, change: &Change) {
