@@ -13,8 +13,8 @@ use futures_util::{FutureExt, Stream};
 use crate::contract::{Codecs, RegistryError, SchemaRegistry};
 use crate::kafka::Record;
 use crate::process::{
-    AnyHandler, ChangeMemory, Context, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, PendingWrite, Processor, Started,
-    TableWrites,
+    AnyHandler, ChangeMemory, Context, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, PendingWrite,
+    Processor, Started, TableWrites,
 };
 use crate::table::{AnyLookup, Change, PartitionTables};
 

@@ -131,8 +131,7 @@ impl Handling {
     pub(crate) fn handle(&mut self, slot: Slot, record: Record, now: Duration) -> Option<Direct> {
         let Place { handler, tables: Some(tables), .. } = *self.place(slot)? else { return None };
         let (next_offset, bytes) = (record.offset + 1, record.size_bytes() + RECORD_OVERHEAD_BYTES);
-        let key = record.key.clone();
-        let record = match self.core.offer(slot, key.as_ref(), next_offset, bytes, record)? {
+        let record = match self.core.offer(slot, next_offset, bytes, record, |record| record.key.clone())? {
             Offer::Queued => return None,
             Offer::Run(ticket, record) => {
                 self.run_lane(Call { tag: ticket, record, handler, attempt: 1 });
@@ -143,7 +142,7 @@ impl Handling {
         let called = self.calls.start(handler, &record, 1, tables_at(&self.tables, tables));
         if let Called::Waits(wait) = called {
             let tag = self.core.track(slot, next_offset, bytes);
-            self.core.occupy(tag, key.as_ref());
+            self.core.occupy(tag, record.key.as_ref());
             let attempt = 1 + u32::from(wait.is_retry());
             self.calls.wait(Call { tag, record, handler, attempt }, wait);
             return None;

@@ -56,7 +56,7 @@ pub struct GroupSettings {
 }
 
 /// Records fetched ahead, a partition: each also costs librdkafka about 400 bytes of its own.
-const MAX_PREFETCHED_RECORDS: &str = "10000";
+const MAX_PREFETCHED_RECORDS: &str = "5000";
 
 /// A partition's share of one fetch; a larger batch still comes, alone.
 const MAX_PARTITION_FETCH_BYTES: usize = 512 * 1024;

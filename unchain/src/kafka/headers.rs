@@ -87,11 +87,6 @@ pub(super) fn put(block: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     }
 }
 
-/// The bytes that a header takes in a block.
-pub(super) fn size_in_block(name: &[u8], value: Option<&[u8]>) -> usize {
-    8 + name.len() + value.map_or(0, <[u8]>::len)
-}
-
 fn put_bytes(block: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("a header is smaller than a record, which is below 2 GiB");
     block.extend_from_slice(&length.to_le_bytes());

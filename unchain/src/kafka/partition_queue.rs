@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::headers::{put, size_in_block};
+use super::headers::put;
 use super::native::{BatchQueue, RawMessage};
 use super::{ClientError, Headers, Record, TopicPartition};
 
@@ -20,6 +20,8 @@ pub struct PartitionQueue {
     error: Option<ClientError>,
     /// The size of a record, as a running average.
     record_bytes: usize,
+    /// The headers' part of it.
+    headers_bytes: usize,
     has_warned: bool,
 }
 
@@ -30,7 +32,7 @@ const ARENA_BYTES: usize = 256 * 1024;
 
 impl PartitionQueue {
     pub(super) fn new(at: TopicPartition, queue: BatchQueue, is_assigned: Arc<AtomicBool>) -> PartitionQueue {
-        PartitionQueue { at, queue, is_assigned, error: None, record_bytes: 1024, has_warned: false }
+        PartitionQueue { at, queue, is_assigned, error: None, record_bytes: 1024, headers_bytes: 0, has_warned: false }
     }
 
     pub fn partition(&self) -> &TopicPartition {
@@ -50,8 +52,9 @@ impl PartitionQueue {
                 return Ok(records);
             }
             let wanted = (ARENA_BYTES / self.record_bytes).clamp(1, max_records - records);
-            let (at, has_warned) = (&self.at, &mut self.has_warned);
-            let Some(batch) = self.queue.read(wanted, |messages| copy_batch(messages, at, into, has_warned)) else {
+            let (at, headers_bytes, has_warned) = (&self.at, self.headers_bytes, &mut self.has_warned);
+            let copy = |messages: &[RawMessage<'_>]| copy_batch(messages, at, headers_bytes, into, has_warned);
+            let Some(batch) = self.queue.read(wanted, copy) else {
                 return Ok(records);
             };
             records += batch.records;
@@ -59,6 +62,7 @@ impl PartitionQueue {
             self.error = batch.error;
             if let Some(average) = batch.bytes.checked_div(batch.records) {
                 self.record_bytes = (self.record_bytes + average).div_ceil(2);
+                self.headers_bytes = (self.headers_bytes + batch.headers_bytes / batch.records).div_ceil(2);
             }
             if batch.messages < wanted {
                 break;
@@ -75,38 +79,46 @@ struct Batch {
     messages: usize,
     records: usize,
     bytes: usize,
+    headers_bytes: usize,
     /// The last one, where there are several.
     error: Option<ClientError>,
 }
 
-/// Copies messages into one allocation that their records share.
-fn copy_batch(messages: &[RawMessage<'_>], at: &TopicPartition, into: &mut Vec<Record>, warned: &mut bool) -> Batch {
-    let bytes = messages.iter().map(|message| size(*message)).sum();
-    let mut batch = Batch { messages: messages.len(), records: 0, bytes, error: None };
-    let mut arena = Vec::with_capacity(bytes);
+/// Copies messages into one allocation that their records share. Headers are parsed as they are copied: how much room
+/// they need is known only then, and `headers_bytes` a record is what the last ones did.
+fn copy_batch(
+    messages: &[RawMessage<'_>],
+    at: &TopicPartition,
+    headers_bytes: usize,
+    into: &mut Vec<Record>,
+    warned: &mut bool,
+) -> Batch {
+    let bytes: usize = messages.iter().map(|message| size(*message)).sum();
+    let mut arena = Vec::with_capacity(bytes + messages.len() * headers_bytes);
     let mut places = Vec::with_capacity(messages.len());
+    let mut error = None;
     for message in messages {
         if let Some(code) = message.error() {
             let text = String::from_utf8_lossy(message.value().unwrap_or_default());
-            batch.error = Some(ClientError::fetch(at, message.offset(), code, &text));
+            error = Some(ClientError::fetch(at, message.offset(), code, &text));
         } else {
             places.push((*message, Place::copy(*message, &mut arena, at, warned)));
         }
     }
-    batch.records = places.len();
+    let headers_bytes = arena.len() - bytes;
+    let batch = Batch { messages: messages.len(), records: places.len(), bytes: arena.len(), headers_bytes, error };
     into.reserve(places.len());
     let arena = Bytes::from(arena);
     into.extend(places.into_iter().map(|(message, place)| place.record(message, &arena, at)));
     batch
 }
 
+/// Key and value of a record.
 fn size(message: RawMessage<'_>) -> usize {
     if message.error().is_some() {
         return 0;
     }
-    let mut bytes = message.key().map_or(0, <[u8]>::len) + message.value().map_or(0, <[u8]>::len);
-    message.headers(|name, value| bytes += size_in_block(name, value));
-    bytes
+    message.key().map_or(0, <[u8]>::len) + message.value().map_or(0, <[u8]>::len)
 }
 
 /// Where the parts of a record end in the arena; each begins where the one before it ends.

@@ -142,13 +142,7 @@ impl Rows {
     }
 
     /// Remembers what the store has for a key that is not known here; `max_clean_bytes` bounds what is remembered.
-    pub(super) fn remember(
-        &mut self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        time: Option<RowTime>,
-        max_clean_bytes: usize,
-    ) {
+    pub(super) fn remember(&mut self, key: &[u8], value: Option<&[u8]>, time: Option<RowTime>, max_clean_bytes: usize) {
         let place = self.find_or_insert(key);
         let slot = self.slot_mut(place);
         slot.commit(value);

@@ -189,14 +189,14 @@ impl<R, O> Core<R, O> {
             || self.turns.is_full()
     }
 
-    /// A record was read. `None` where its partition is not held any more.
+    /// A record was read, whose key `key` finds. `None` where its partition is not held any more.
     pub fn offer(
         &mut self,
         slot: Slot,
-        key: Option<&Bytes>,
         next_offset: i64,
         bytes: usize,
         record: R,
+        key: impl FnOnce(&R) -> Option<Bytes>,
     ) -> Option<Offer<R>> {
         let all_idle = self.lanes.is_idle();
         let group = self.partition(slot).filter(|partition| !partition.is_draining)?.group;
@@ -204,7 +204,7 @@ impl<R, O> Core<R, O> {
         if all_idle && group.progress.records() == 0 {
             return Some(Offer::RunAlone(record));
         }
-        let lane = key.map(|key| LaneKey { group: group.lane_group, key: key.clone() });
+        let lane = key(&record).map(|key| LaneKey { group: group.lane_group, key });
         let ticket = Ticket { slot, sequence: group.progress.admit(slot, next_offset, bytes) };
         if let Some(lane) = lane.filter(|lane| self.lanes.is_busy(lane)) {
             self.lanes.queue(&lane, (ticket, record));
@@ -397,10 +397,10 @@ mod tests {
         let (slow, key) = (Bytes::from_static(b"slow"), Bytes::from_static(b"k"));
         let run = |core: &mut Core<&'static str, &'static str>, slot, key: &Bytes, next_offset| match core.offer(
             slot,
-            Some(key),
             next_offset,
             1,
             "record",
+            |_| Some(key.clone()),
         ) {
             Some(Offer::Run(ticket, _)) => ticket,
             Some(Offer::RunAlone(_)) => core.track(slot, next_offset, 1),

@@ -163,7 +163,7 @@ impl SimWorker {
             let record = Input { key: input[held.next as usize], at: (held.partition, held.next) };
             held.next += 1;
             let (slot, next_offset, key) = (held.slot, held.next, key_bytes(record.key));
-            match self.core.offer(slot, Some(&key), next_offset, 1, record) {
+            match self.core.offer(slot, next_offset, 1, record, |_| Some(key.clone())) {
                 None | Some(Offer::Queued) => {}
                 Some(Offer::Run(ticket, record)) => self.run(ticket, record, random),
                 Some(Offer::RunAlone(record)) if random.below(2) == 0 => {
