@@ -169,7 +169,7 @@ impl Bench<'_> {
                 let key = key(self.below(keys));
                 std::hint::black_box(self.tables.get(0, &key)?);
                 let change = Change { table: 0, key, value: Some(self.value()) };
-                self.tables.write(0, change.key.clone(), change.value.clone(), 0);
+                self.tables.write(0, &change.key, change.value.clone(), 0);
                 changes.push(change);
             }
             self.tables.commit(&changes);
