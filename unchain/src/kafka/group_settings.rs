@@ -56,10 +56,10 @@ pub struct GroupSettings {
 }
 
 /// Records fetched ahead, a partition: each also costs librdkafka about 400 bytes of its own.
-const MAX_PREFETCHED_RECORDS: &str = "5000";
+const MAX_PREFETCHED_RECORDS: &str = "4000";
 
 /// A partition's share of one fetch; a larger batch still comes, alone.
-const MAX_PARTITION_FETCH_BYTES: usize = 512 * 1024;
+const MAX_PARTITION_FETCH_BYTES: usize = 256 * 1024;
 
 /// One fetch; what it brings stays in memory until its last record was read.
 const MAX_FETCH_BYTES: usize = 8 * 1024 * 1024;
