@@ -8,7 +8,9 @@ use std::time::Duration;
 use unchain::contract::Bytes;
 use unchain::contract::system::FailureClass as LetterClass;
 use unchain::engine::EngineSettings;
-use unchain::process::{Entry, Failure, FailureClass, Key, Lookup, Position, Processor, State, Tombstone};
+use unchain::process::{
+    Entry, Failure, FailureClass, Key, Lookup, MAX_UNAVAILABLE_PAUSE, Position, Processor, State, Tombstone,
+};
 use unchain_testkit::Driver;
 use unchain_testkit::contracts::{Count, Item, Item2, Total};
 
@@ -95,6 +97,34 @@ fn retries_happen_when_their_time_has_come_and_not_before() {
     assert_eq!((test.waiting(), test.retries()), (0, 2));
     assert_eq!(test.outputs::<Item2>(), [item2("a", 1)]);
     assert_eq!(test.row::<Total>("a"), Some(total("a", 1, 1)));
+}
+
+async fn deaf(item: Item, State(calls): State<Calls>) -> Result<Item2, Failure> {
+    match calls.0.fetch_add(1, Ordering::Relaxed) {
+        0..50 => Err(Failure::unavailable("the payment service does not answer")),
+        _ => Ok(item2(&item.key, item.number)),
+    }
+}
+
+#[test]
+fn an_outage_of_what_a_handler_needs_costs_no_record_however_long_it_lasts() {
+    let mut test = Driver::new(Processor::new("deaf").handle(deaf).state(Calls::default()));
+    test.send(&item("a", 1)).send(&item("a", 2));
+    // Pauses grow no further than this.
+    test.advance(MAX_UNAVAILABLE_PAUSE * 50);
+    assert_eq!(test.outputs::<Item2>(), [item2("a", 1), item2("a", 2)]);
+    assert_eq!((test.dead_letters().len(), test.retries(), test.waiting()), (0, 50, 0));
+}
+
+#[test]
+fn a_panic_in_a_records_event_time_is_that_records_own() {
+    let of = |item: &Item| if item.number == 7 { panic!("no time for sevens") } else { item.number };
+    let mut test = Driver::new(Processor::new("sum").handle(sum).event_time::<Item>(of));
+    test.send(&item("a", 7)).send(&item("a", 1));
+    let letters = test.dead_letters();
+    assert_eq!((letters.len(), letters[0].class), (1, LetterClass::Panicked));
+    assert!(letters[0].reason.contains("no time for sevens"));
+    assert_eq!(test.outputs::<Count>().len(), 1);
 }
 
 async fn never(_: Item) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use support::{Count, Fixture, Item, Item2, Total, on_each_broker};
 use unchain::contract::Contract;
 use unchain::engine::{Engine, EngineSettings};
 use unchain::kafka::{Headers, NewRecord};
-use unchain::process::{Entry, Key, Position, Processor, RecordHeaders};
+use unchain::process::{Entry, Failure, Key, Position, Processor, RecordHeaders};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -190,3 +190,37 @@ fn a_state_folder_that_cannot_be_written_is_named() {
     let error = refused.err().expect("a file is no folder").to_string();
     assert!(error.contains(&file.path().display().to_string()), "{error}");
 }
+
+async fn talkative(item: Item) -> Result<Item2, Failure> {
+    match item.number {
+        1 => Err(Failure::reject("why ".repeat(500_000))),
+        number => Ok(Item2 { key: item.key, number }),
+    }
+}
+
+on_each_broker!(
+    a_reason_and_headers_beyond_what_a_record_may_have_do_not_hold_the_partition_up,
+    |fixture: &Fixture| {
+        let mut headers = Headers::builder();
+        headers.text(unchain::envelope::CORRELATION_ID, &"c".repeat(300_000));
+        headers
+            .text(unchain::envelope::ID, &"i".repeat(300_000))
+            .text(unchain::envelope::TRACE_PARENT, &"t".repeat(300_000));
+        let headers = headers.finish();
+        let good = |number| Some(fixture.encode(&Item { key: "k".to_owned(), number }));
+        let long_key: &'static [u8] = Box::leak(vec![b'k'; 960_000].into_boxed_slice());
+        fixture.produce_raw(vec![
+            NewRecord { headers: headers.clone(), ..raw(Some(b"k"), good(1)) },
+            NewRecord { headers, ..raw(Some(b"k"), good(2)) },
+            raw(Some(long_key), Some(Bytes::from_static(b"no item"))),
+            raw(Some(b"k"), good(3)),
+        ]);
+        let engine = fixture.start(&[Processor::new("talkative").handle(talkative)], EngineSettings::default());
+        let letters = fixture.wait_for_letters(2);
+        let outputs: Vec<Item2> = fixture.wait_for(2);
+        engine.stop().unwrap();
+        assert_eq!(outputs.iter().map(|item| item.number).collect::<Vec<_>>(), [2, 3]);
+        let of_reason = letters.iter().find(|letter| letter.reason.starts_with("why why")).unwrap();
+        assert!(of_reason.reason.ends_with("(2000000 bytes in all)"), "{} bytes", of_reason.reason.len());
+    }
+);

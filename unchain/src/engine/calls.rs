@@ -3,7 +3,9 @@
 //! Nothing is sent from here: a call that is given up leaves no trace but what its handler did outside.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
@@ -13,8 +15,8 @@ use futures_util::{FutureExt, Stream};
 use crate::contract::{Codecs, RegistryError, SchemaRegistry};
 use crate::kafka::Record;
 use crate::process::{
-    AnyHandler, ChangeMemory, Context, Deferred, Emissions, Failed, Failure, FailureClass, Outputs, PendingWrite,
-    Processor, Started, TableWrites,
+    AnyHandler, ChangeMemory, Context, Deferred, Emissions, Failed, Failure, FailureClass, MAX_UNAVAILABLE_PAUSE,
+    Outputs, PendingWrite, Processor, Started, TableWrites,
 };
 use crate::table::{AnyLookup, Change, PartitionTables};
 
@@ -45,7 +47,21 @@ pub struct Calls<T> {
     pub stream_time_ms: Option<i64>,
     change_memory: ChangeMemory,
     writes: Vec<Arc<dyn PendingWrite>>,
-    waiting: FuturesUnordered<LocalBoxFuture<'static, Step<T>>>,
+    waiting: FuturesUnordered<WaitingCall<T>>,
+}
+
+/// A call that waits, with whose it is.
+struct WaitingCall<T> {
+    tag: T,
+    step: LocalBoxFuture<'static, Step<T>>,
+}
+
+impl<T: Unpin> Future for WaitingCall<T> {
+    type Output = Step<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Step<T>> {
+        self.step.as_mut().poll(cx)
+    }
 }
 
 /// A record with the handler that takes it.
@@ -104,7 +120,7 @@ impl<T> Step<T> {
     }
 }
 
-impl<T: 'static> Calls<T> {
+impl<T: Copy + Unpin + 'static> Calls<T> {
     /// # Errors
     /// Where a schema is refused by the registry, or the registry cannot be asked.
     pub fn new(
@@ -171,13 +187,14 @@ impl<T: 'static> Calls<T> {
 
     /// Keeps a call until it can go on.
     pub fn wait(&mut self, call: Call<T>, wait: Wait) {
+        let tag = call.tag;
         let step = match wait.0 {
             Waiting::Handler { call: handler, started } => {
                 handler.map(move |result| Step::Returned { call, started, result }).boxed_local()
             }
             Waiting::Retry(pause) => tokio::time::sleep(pause).map(move |()| Step::TryAgain(call)).boxed_local(),
         };
-        self.waiting.push(step);
+        self.waiting.push(WaitingCall { tag, step });
     }
 
     /// The calls that wait.
@@ -192,6 +209,12 @@ impl<T: 'static> Calls<T> {
     /// The next call that can go on at once, if there is one.
     pub fn next_now(&mut self) -> Option<Step<T>> {
         if self.waiting.is_empty() { None } else { self.waiting.next().now_or_never().flatten() }
+    }
+
+    /// Drops the calls that wait and whose owner does not want them any more.
+    pub fn keep(&mut self, is_wanted: impl Fn(&T) -> bool) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = waiting.into_iter().filter(|call| is_wanted(&call.tag)).collect();
     }
 
     /// Drops every call that waits.
@@ -253,8 +276,12 @@ impl<T: 'static> Calls<T> {
         if self.emissions.size_bytes() > limit {
             self.emissions.iter().try_for_each(|output| check(output.size_bytes(), output.topic.name))?;
         }
-        let size = |change: &Change| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
-        self.changes.iter().try_for_each(|change| check(size(change), "a table"))
+        self.changes.iter().try_for_each(|change| check(change.size_bytes(), "a table"))
+    }
+
+    /// What the call that has just ended leaves in memory until it is committed.
+    pub fn result_bytes(&self) -> usize {
+        self.emissions.size_bytes() + self.changes.iter().map(Change::size_bytes).sum::<usize>()
     }
 
     fn failed(&mut self, failure: Failure, attempt: u32) -> Called {
@@ -268,11 +295,20 @@ impl<T: 'static> Calls<T> {
             Failure::Retry { reason } if attempt >= self.limits.max_attempts => {
                 self.given_up(Failed { class: FailureClass::RetriesExhausted, reason, attempts: attempt }, attempt)
             }
-            Failure::Retry { .. } => {
-                let factor = 2_u32.saturating_pow(attempt - 1).min(1 << 10);
-                Called::Waits(Wait(Waiting::Retry(self.limits.retry_backoff * factor)))
+            Failure::Retry { .. } => Called::Waits(Wait(Waiting::Retry(self.backoff(attempt)))),
+            Failure::Unavailable { reason } => {
+                let (processor, pause) = (self.processor.name(), self.backoff(attempt).min(MAX_UNAVAILABLE_PAUSE));
+                // Each time twice as late: it may last.
+                if attempt.is_power_of_two() {
+                    tracing::warn!(processor, reason, attempt, "a record waits for what its handler needs");
+                }
+                Called::Waits(Wait(Waiting::Retry(pause)))
             }
         }
+    }
+
+    fn backoff(&self, attempt: u32) -> Duration {
+        self.limits.retry_backoff * 2_u32.saturating_pow(attempt - 1).min(1 << 10)
     }
 
     fn given_up(&mut self, mut failed: Failed, attempt: u32) -> Called {

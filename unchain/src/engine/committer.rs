@@ -1,5 +1,6 @@
 //! The thread that commits a worker's transactions: their round trips overlap with the handling of the next records.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -10,14 +11,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::EngineError;
 use super::transactions::FlushPlan;
 use crate::kafka::{ClientError, ErrorKind, GroupHandle, OffsetsClient, OutputProducer, TopicPartition};
+use crate::process::panicked;
 
 /// What a committer is told to do. At most one commit and one abort are under way at a time.
 pub(crate) enum Order {
     Commit(Commit),
     /// Ends the producers' open transactions without effect, the earlier one first.
     Abort(Vec<Arc<OutputProducer>>),
-    /// Asks for the stable ends of the changelogs of tables that are about to be handed over.
-    StableEnds(FlushPlan),
+    /// Asks for the stable ends of the changelogs of tables that are about to be handed over, whose inputs' offsets are
+    /// committed as they are.
+    StableEnds(FlushPlan, Vec<(TopicPartition, i64)>),
 }
 
 /// One transaction that has everything it is to hold.
@@ -40,6 +43,8 @@ pub(crate) enum Report {
     StableEnds(FlushPlan, Result<Vec<i64>, EngineError>),
     /// From the thread that prepares newly assigned partitions.
     TakeOver(super::take_over::Prepared),
+    /// A thread panicked.
+    Failed(EngineError),
     /// From the thread that asks whether the inputs exist: the first that does not.
     Inputs {
         missing: Option<&'static str>,
@@ -69,17 +74,22 @@ impl Committer {
         let (orders, received) = mpsc::channel();
         let work = move || {
             for order in received {
-                let report = match order {
+                let work = AssertUnwindSafe(|| match order {
                     Order::Commit(order) => {
                         let ends = commit(&order, &group, &offsets, broker_timeout, &mailbox);
                         Report::Committed(order.flush, ends)
                     }
                     Order::Abort(producers) => Report::Aborted(abort(&producers)),
-                    Order::StableEnds(plan) => {
-                        let ends = offsets.settled_ends(&plan.changelogs, MARKER_PATIENCE, broker_timeout);
-                        Report::StableEnds(plan, ends.map_err(EngineError::from))
+                    Order::StableEnds(plan, committed) => {
+                        let ends = last_ends(&plan, &committed, &group, &offsets, broker_timeout);
+                        Report::StableEnds(plan, ends)
                     }
-                };
+                });
+                // The worker would wait for ever for what a thread that has ended does not say.
+                let report = catch_unwind(work).unwrap_or_else(|panic| {
+                    let reason = format!("the committing {}", panicked(&*panic).reason);
+                    Report::Failed(EngineError::Thread { reason })
+                });
                 if mailbox.send(report).is_err() {
                     return;
                 }
@@ -136,6 +146,24 @@ fn commit(
     producer.send_offsets(&order.next_offsets, &group.group_metadata()?)?;
     producer.commit()?;
     Ok(stable_ends)
+}
+
+/// The stable ends, sure to lie below whatever the next owner writes: this member's commit, which changes nothing, is
+/// accepted after they were asked for. A process that was suspended meanwhile has no partitions any more, and is refused.
+fn last_ends(
+    plan: &FlushPlan,
+    committed: &[(TopicPartition, i64)],
+    group: &GroupHandle,
+    offsets: &OffsetsClient,
+    broker_timeout: Duration,
+) -> Result<Vec<i64>, EngineError> {
+    let ends = offsets.settled_ends(&plan.changelogs, MARKER_PATIENCE, broker_timeout)?;
+    if committed.is_empty() {
+        let reason = "nothing was committed that could tell whose the partitions are".to_owned();
+        return Err(ClientError::Operation { operation: "hand-over", reason, kind: ErrorKind::Abort }.into());
+    }
+    group.commit(committed, MARKER_PATIENCE)?;
+    Ok(ends)
 }
 
 fn abort(producers: &[Arc<OutputProducer>]) -> Result<(), EngineError> {

@@ -52,6 +52,17 @@ impl Taking {
     }
 }
 
+/// The group waits for an answer that only a member built anew can do without.
+fn unanswered(error: EngineError) -> EngineError {
+    match error.kind() {
+        ErrorKind::Abort => {
+            let reason = error.to_string();
+            ClientError::Operation { operation: "a take-over", reason, kind: ErrorKind::Rebuild }.into()
+        }
+        _ => error,
+    }
+}
+
 impl Session<'_> {
     /// Hands everything over and takes nothing more.
     pub(crate) fn begin_stop(&mut self) {
@@ -66,7 +77,9 @@ impl Session<'_> {
         while let Some(event) = self.consumer.next_event() {
             any = true;
             match event {
-                GroupEvent::Failed(error) if matches!(error.kind(), ErrorKind::Stop | ErrorKind::Rebuild) => {
+                GroupEvent::Failed(error)
+                    if matches!(error.kind(), ErrorKind::Stop | ErrorKind::Rebuild | ErrorKind::Fenced) =>
+                {
                     return Err(error.into());
                 }
                 // The client reconnects by itself.
@@ -157,7 +170,7 @@ impl Session<'_> {
                     return Ok(());
                 };
                 taking.is_answered = true;
-                self.assign(assignment, positions?)
+                self.assign(assignment, positions.map_err(unanswered)?)
             }
             Prepared::Tables { assignment, tables } => {
                 let Some(place) = self.taking.iter().position(|taking| taking.assignment == assignment) else {
@@ -237,11 +250,13 @@ impl Session<'_> {
             return *storing == Storing::Done;
         }
         let besides: Vec<Beside> = slots.iter().filter_map(|slot| self.handling.beside(*slot)).collect();
+        let given = self.assigned.iter().filter(|assigned| slots.contains(&assigned.slot));
+        let committed = given.filter_map(|given| Some((given.at.clone(), given.committed?))).collect();
         // Also where all rows are stored: the store does not know yet that the last commit is among them.
         let plan = self.plan_flush(|beside, tables| besides.contains(&beside) && tables.is_stored());
         let next = if plan.changelogs.is_empty() { Storing::Done } else { Storing::Asked };
         if next == Storing::Asked {
-            self.committer.give(Order::StableEnds(plan));
+            self.committer.give(Order::StableEnds(plan, committed));
         }
         self.hand_over.iter_mut().for_each(|hand_over| hand_over.storing = next);
         next == Storing::Done
@@ -267,9 +282,7 @@ impl Session<'_> {
     pub(crate) fn remove(&mut self, slots: &[Slot]) {
         let besides: Vec<Beside> = slots.iter().filter_map(|slot| self.handling.beside(*slot)).collect();
         self.taking.iter().filter(|taking| taking.is_answered).for_each(|taking| taking.cancel.give_away(&besides));
-        for slot in slots {
-            self.handling.remove(*slot);
-        }
+        self.handling.remove(slots);
         self.assigned.retain(|assigned| !slots.contains(&assigned.slot));
         if !self.handling.is_waiting_for_tables() {
             self.taking.iter().filter(|taking| taking.is_answered).for_each(Taking::cancel);

@@ -83,9 +83,11 @@ impl Handling {
     }
 
     /// Forgets a partition, and its tables where it was the last beside them.
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        self.core.remove(slot);
-        self.places.retain(|place| place.slot != slot);
+    pub(crate) fn remove(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.core.remove(*slot));
+        self.places.retain(|place| !slots.contains(&place.slot));
+        // What still waits must not go on beside the next owner's call for the same record.
+        self.calls.keep(|ticket| !slots.contains(&ticket.slot));
         for (at, tables) in self.tables.iter_mut().enumerate() {
             if !self.places.iter().any(|place| place.tables == Some(at)) {
                 *tables = None;
@@ -148,7 +150,7 @@ impl Handling {
             return None;
         }
         self.apply(tables, true);
-        let failed = called.failed();
+        let (failed, bytes) = (called.failed(), bytes + self.calls.result_bytes());
         match self.core.pass(slot, next_offset, bytes, now) {
             Passed::Send { producer, begins } => Some(Direct { producer, begins, record, failed }),
             Passed::Hold => {
@@ -191,8 +193,9 @@ impl Handling {
         let is_first = self.core.is_first(ticket);
         self.apply(tables, is_first);
         let key = call.record.key.clone();
+        let result_bytes = self.calls.result_bytes();
         let outcome = Outcome::take(call.record, &mut self.calls, self.change_time_ms, called.failed());
-        self.core.complete(ticket, outcome);
+        self.core.complete(ticket, result_bytes, outcome);
         let (tag, record) = self.core.next_in_lane(ticket, key.as_ref())?;
         let handler = self.place(tag.slot)?.handler;
         Some(Call { tag, record, handler, attempt: 1 })

@@ -352,10 +352,31 @@ fn partitions_of(existing: &[ExistingTopic], name: &str) -> i32 {
     existing.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.partitions)
 }
 
-/// `processor-instance-worker`; an instance without a name gets a random one, so that no two can fence each other.
+/// `processor:instance:worker`, which no other names give; an instance without a name gets a random one, so that no two
+/// can fence each other.
 fn transactional_id(processor: &str, instance: Option<&str>, worker: usize) -> String {
+    let escaped = |name: &str| name.replace('%', "%25").replace(':', "%3A");
+    let processor = escaped(processor);
     match instance {
-        Some(instance) => format!("{processor}-{instance}-{worker}"),
-        None => format!("{processor}-{:016x}-{worker}", RandomState::new().build_hasher().finish()),
+        Some(instance) => format!("{processor}:{}:{worker}", escaped(instance)),
+        None => format!("{processor}:{:016x}:{worker}", RandomState::new().build_hasher().finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transactional_id;
+
+    #[test]
+    fn no_two_workers_have_one_transactional_id() {
+        let names = ["a", "a-b", "b", "a:b", "b-1", "a%3A", ":", "1"];
+        let mut ids: Vec<_> = names
+            .iter()
+            .flat_map(|processor| names.iter().map(move |instance| transactional_id(processor, Some(instance), 1)))
+            .collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), names.len() * names.len());
+        assert_ne!(transactional_id("a", None, 0), transactional_id("a", None, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! What completed records led to, on its way to the producers: outputs, changelog, dead letters.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::EngineError;
@@ -8,7 +9,7 @@ use super::stats::CommittedBatch;
 use crate::contract::Topic;
 use crate::envelope;
 use crate::kafka::{Headers, Outgoing, OutputProducer, Record};
-use crate::process::{Emissions, Envelope, Failed, FailedRecord, FailurePolicy, Processor};
+use crate::process::{Emissions, Envelope, Failed, FailedRecord, Failure, FailurePolicy, Processor, panicked};
 use crate::table::Change;
 
 /// The result of one record, kept until it may be sent.
@@ -113,7 +114,8 @@ impl Outbox {
         let processor = self.processor;
         tracing::warn!(processor, topic = &*record.topic, partition = record.partition, offset = record.offset,
             class = ?failed.class, attempts = failed.attempts, "a record failed for good");
-        let letters = policy.on_failure(FailedRecord { processor, record, failed });
+        let ask = AssertUnwindSafe(|| policy.on_failure(FailedRecord { processor, record, failed }));
+        let letters = catch_unwind(ask).unwrap_or_else(|panic| Err(Failure::reject(panicked(&*panic).reason)));
         for letter in letters.map_err(|failure| EngineError::Policy { reason: failure.to_string() })? {
             producer.send(&Outgoing {
                 topic: letter.topic,

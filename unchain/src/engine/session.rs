@@ -195,6 +195,7 @@ impl<'w> Session<'w> {
         if now >= self.look_at {
             self.look_at = now + WATCH_INTERVAL;
             self.watch(now);
+            self.handling.all_tables().try_for_each(|(_, tables)| tables.expect_sound())?;
             self.watch_inputs(now)?;
         }
         let commit_at = self.commit_at();

@@ -37,7 +37,7 @@ pub struct EngineSettings {
     pub standby: bool,
     /// Input records of one transaction.
     pub max_transaction_records: usize,
-    /// Input bytes of one transaction.
+    /// Bytes of one transaction: of its inputs, outputs and table changes.
     pub max_transaction_bytes: usize,
     /// The largest key and value that a handler may emit: what is larger is rejected, since Kafka would refuse it. Goes
     /// with the topics' `max.message.bytes`, and leaves room for headers.
@@ -46,7 +46,7 @@ pub struct EngineSettings {
     pub max_commit_interval: Duration,
     /// Records of one partition from the first that is not complete on; past it the partition is not read.
     pub max_in_flight_records: usize,
-    /// Their bytes.
+    /// Their bytes, and those of their results.
     pub max_in_flight_bytes: usize,
     /// Bytes fetched ahead of the handlers, for each partition.
     pub max_prefetched_bytes: usize,

@@ -131,6 +131,7 @@ impl Session<'_> {
                 // Awaited where it is ordered.
                 Report::Aborted(_) => {}
                 Report::StableEnds(plan, ends) => self.hand_over_stored(plan, ends)?,
+                Report::Failed(error) => return Err(error),
                 Report::TakeOver(prepared) => self.prepared(prepared)?,
                 Report::Inputs { missing } => self.inputs_answered(missing)?,
             }
@@ -190,8 +191,11 @@ impl Session<'_> {
         while self.handling.core.turns.committing().is_some() && !self.commit_failed {
             match self.next_report().await? {
                 Report::Committed(flush, Ok(stable_ends)) => self.committed(flush, &stable_ends)?,
+                Report::Failed(error) => return Err(error),
                 // An abort would wait for the commit that was given up.
-                Report::Committed(_, Err(error)) if error.kind() == ErrorKind::Rebuild => return Err(error),
+                Report::Committed(_, Err(error)) if matches!(error.kind(), ErrorKind::Rebuild | ErrorKind::Fenced) => {
+                    return Err(error);
+                }
                 Report::Committed(_, Err(_)) => self.commit_failed = true,
                 other => self.early_reports.push_back(other),
             }
@@ -214,6 +218,7 @@ impl Session<'_> {
         loop {
             match self.next_report().await? {
                 Report::Aborted(result) => return result,
+                Report::Failed(error) => return Err(error),
                 other => self.early_reports.push_back(other),
             }
         }

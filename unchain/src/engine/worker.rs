@@ -71,7 +71,7 @@ impl Worker {
 
     /// A worker that is fenced again and again has a twin: the two would end each other's work for ever.
     fn give_up(&self, error: EngineError, failures: u32) -> EngineError {
-        let is_fenced = error.kind() == ErrorKind::Rebuild;
+        let is_fenced = error.kind() == ErrorKind::Fenced;
         match &self.settings.instance {
             Some(instance) if is_fenced && failures > self.settings.max_fencings => EngineError::Twin {
                 processor: self.processor.name(),

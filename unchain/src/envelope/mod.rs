@@ -25,6 +25,9 @@ pub const CORRELATION_ID: &str = "ce_correlationid";
 pub const CAUSATION_ID: &str = "ce_causationid";
 pub const TRACE_PARENT: &str = "traceparent";
 
+/// A header that is longer is not taken over from one record to those that stem from it.
+const MAX_TAKEN_OVER_BYTES: usize = 1024;
+
 /// The headers of a record that begins a chain: it correlates to itself.
 pub fn of_origin(id: &str, event_type: &str, source: &str) -> Headers {
     write(id, event_type, source, id, None, None)
@@ -33,17 +36,21 @@ pub fn of_origin(id: &str, event_type: &str, source: &str) -> Headers {
 /// The headers of a handler's output number `index`.
 pub fn of_output(input: &Record, index: usize, event_type: &str, source: &str) -> Headers {
     let id = format!("{}/{}/{source}/{index}", input.topic, place(input));
-    write(&id, event_type, source, &correlation_id(input), Some(&record_id(input)), input.headers.text(TRACE_PARENT))
+    write(&id, event_type, source, &correlation_id(input), Some(&record_id(input)), taken_over(input, TRACE_PARENT))
 }
 
 /// The record's id: its header's, or its place where it came without.
 pub fn record_id(record: &Record) -> String {
-    record.headers.text(ID).map_or_else(|| record.position(), str::to_owned)
+    taken_over(record, ID).map_or_else(|| record.position(), str::to_owned)
 }
 
 /// The correlation id: its header's, or the record's own id.
 pub fn correlation_id(record: &Record) -> String {
-    record.headers.text(CORRELATION_ID).map_or_else(|| record_id(record), str::to_owned)
+    taken_over(record, CORRELATION_ID).map_or_else(|| record_id(record), str::to_owned)
+}
+
+fn taken_over<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    record.headers.text(name).filter(|value| value.len() <= MAX_TAKEN_OVER_BYTES)
 }
 
 fn place(record: &Record) -> String {

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Abort,
     /// The client is of no further use: build it anew from the last commit.
     Rebuild,
+    /// The same, since another client has taken this one's name.
+    Fenced,
     /// Somebody has to change something first: configuration, topics, rights.
     Stop,
 }
@@ -126,6 +128,9 @@ impl TransactionError {
         if is_for_somebody(self.code) {
             return ErrorKind::Stop;
         }
+        if is_fencing(self.code) {
+            return ErrorKind::Fenced;
+        }
         advice(self.is_fatal, self.requires_abort, self.is_retriable)
     }
 }
@@ -153,6 +158,9 @@ pub(crate) fn classify(error: &KafkaError) -> ErrorKind {
     if needs_somebody(error) {
         return ErrorKind::Stop;
     }
+    if code(error).is_some_and(is_fencing) {
+        return ErrorKind::Fenced;
+    }
     if let KafkaError::Transaction(error) = error {
         return advice(error.is_fatal(), error.txn_requires_abort(), error.is_retriable());
     }
@@ -160,9 +168,7 @@ pub(crate) fn classify(error: &KafkaError) -> ErrorKind {
         return ErrorKind::Rebuild;
     }
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced | RDKafkaErrorCode::FencedInstanceId) => {
-            ErrorKind::Rebuild
-        }
+        Some(RDKafkaErrorCode::Fatal) => ErrorKind::Rebuild,
         // The group has gone on without this member: what it holds is to be read again by whoever holds it now.
         Some(
             RDKafkaErrorCode::IllegalGeneration
@@ -177,10 +183,25 @@ pub(crate) fn classify(error: &KafkaError) -> ErrorKind {
 }
 
 fn needs_somebody(error: &KafkaError) -> bool {
+    code(error).is_some_and(is_for_somebody)
+}
+
+fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {
-        KafkaError::Transaction(error) => is_for_somebody(error.code()),
-        other => other.rdkafka_error_code().is_some_and(is_for_somebody),
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
     }
+}
+
+/// A transactional id or a member's name that another has taken.
+fn is_fencing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+    )
 }
 
 /// Rights and settings do not mend themselves, whatever the call that failed on them.

@@ -103,7 +103,7 @@ impl Context<'_> {
     pub(crate) fn decode_row<C: Contract>(&mut self, bytes: &[u8]) -> Result<C, Failure> {
         self.codecs.decode(bytes).map_err(|error: DecodeError| {
             let reason = format!("row of table {}: {error}", C::TOPIC.name);
-            if error.is_transient() { Failure::Retry { reason } } else { Failure::Reject { reason } }
+            if error.is_transient() { Failure::Unavailable { reason } } else { Failure::Reject { reason } }
         })
     }
 }
@@ -173,6 +173,6 @@ impl<'a> TableWrites<'a> {
 fn store_failure(error: StoreError) -> Failure {
     match error.kind() {
         StoreErrorKind::Reject => Failure::reject(error),
-        StoreErrorKind::Reopen | StoreErrorKind::Stop => Failure::retry(error),
+        StoreErrorKind::Reopen | StoreErrorKind::Stop => Failure::unavailable(error),
     }
 }

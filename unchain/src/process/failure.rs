@@ -1,6 +1,7 @@
 //! How handling a record fails, and what becomes of the record then.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -16,11 +17,18 @@ pub enum Failure {
     /// The record may succeed later: it is tried again after a pause that holds up only its own key.
     #[error("to be retried: {reason}")]
     Retry { reason: String },
+    /// Something that the handler needs cannot be reached, which is not the record's fault: it is tried again for as long
+    /// as that lasts, with growing pauses of up to [`MAX_UNAVAILABLE_PAUSE`]. The reason goes to the log.
+    #[error("unavailable: {reason}")]
+    Unavailable { reason: String },
     /// The record came after every window that it belongs to had closed: set aside like a rejected one, but counted
     /// apart.
     #[error("late: {reason}")]
     Late { reason: String },
 }
+
+/// The longest pause between two tries of a record whose handler lacks what it needs.
+pub const MAX_UNAVAILABLE_PAUSE: Duration = Duration::from_secs(10);
 
 impl Failure {
     pub fn reject(reason: impl Display) -> Failure {
@@ -29,6 +37,10 @@ impl Failure {
 
     pub fn late(reason: impl Display) -> Failure {
         Failure::Late { reason: reason.to_string() }
+    }
+
+    pub fn unavailable(reason: impl Display) -> Failure {
+        Failure::Unavailable { reason: reason.to_string() }
     }
 
     pub fn retry(reason: impl Display) -> Failure {

@@ -126,7 +126,7 @@ impl<Arguments, H: Handler<Arguments>> TypedHandler<H, Arguments> {
             None => None,
             Some(bytes) => Some(context.codecs.decode(bytes).map_err(|error| match error {
                 // The bytes may be good: whoever knows their schema cannot be asked right now.
-                error if error.is_transient() => Started::Done(Err(Failure::retry(error))),
+                error if error.is_transient() => Started::Done(Err(Failure::unavailable(error))),
                 error => undecodable(error.to_string()),
             })?),
         };
@@ -146,19 +146,17 @@ impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, A
     }
 
     fn start(&mut self, context: &mut Context<'_>, emissions: &mut Emissions) -> Started {
-        let input = match Self::decode(context) {
-            Ok(input) => input,
-            Err(started) => return started,
-        };
         let mut place = self.slot.take().unwrap_or_else(|| Box::pin(None));
-        // A panic leaves nothing behind but the call's own values, which are dropped.
+        let failed = |failure: Failure| Started::Done(Err(failure));
+        // A panic leaves nothing behind but the call's own values, which are dropped. Whatever is the user's runs in here.
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            place.set(Some(self.handler.call(input, context)?));
+            let input = Self::decode(context)?;
+            place.set(Some(self.handler.call(input, context).map_err(failed)?));
             let future = place.as_mut().as_pin_mut().expect("the future was put there the line before");
             let Poll::Ready(output) = future.poll(&mut task::Context::from_waker(Waker::noop())) else {
                 return Ok(Poll::Pending);
             };
-            output.emit(&mut Outputs::new(context.codecs, emissions)).map(Poll::Ready)
+            output.emit(&mut Outputs::new(context.codecs, emissions)).map(Poll::Ready).map_err(failed)
         }));
         match polled {
             Err(panic) => Started::Failed(panicked(&*panic)),
@@ -168,7 +166,7 @@ impl<Arguments: 'static, H: Handler<Arguments>> AnyHandler for TypedHandler<H, A
                 self.slot = Some(place);
                 Started::Done(Ok(()))
             }
-            Ok(Err(failure)) => Started::Done(Err(failure)),
+            Ok(Err(started)) => started,
         }
     }
 }

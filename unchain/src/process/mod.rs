@@ -21,7 +21,7 @@ pub(crate) use context::{ChangeMemory, PendingWrite, TableWrites};
 pub use declaration::Declaration;
 pub use emissions::{Emissions, Emitted};
 pub use extract::{Correlation, Entry, Extract, Key, Lookup, Position, RecordHeaders, Row};
-pub use failure::{Failed, FailedRecord, Failure, FailureClass, FailurePolicy};
+pub use failure::{Failed, FailedRecord, Failure, FailureClass, FailurePolicy, MAX_UNAVAILABLE_PAUSE};
 pub use graph::Graph;
 pub use groups::Group;
 pub(crate) use handler::panicked;

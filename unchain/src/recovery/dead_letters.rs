@@ -20,6 +20,7 @@ pub fn dead_letters(registry: &Arc<dyn SchemaRegistry>) -> Result<Box<dyn Failur
 
 /// The largest record that a letter carries: Kafka's default limit for a record, less what the letter adds.
 const MAX_LETTER_BYTES: usize = 950_000;
+const MAX_REASON_BYTES: usize = 8 * 1024;
 
 struct DeadLetters {
     codecs: Codecs,
@@ -37,6 +38,7 @@ impl FailurePolicy for DeadLetters {
             // A letter that Kafka refuses would stop its partition; the record itself stands where the letter says.
             letter.value = None;
             letter.headers.clear();
+            letter.key = letter.key.filter(|key| key.len() <= MAX_LETTER_BYTES / 2);
             letter.reason.push_str(&format!(" (its {bytes} bytes are left out: they do not fit into a letter)"));
         }
         let value = self.codecs.encode(&letter).map_err(Failure::reject)?;
@@ -66,10 +68,19 @@ fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadL
             .map(|(name, value)| Header { name: name.to_owned(), value: value.map(Bytes::copy_from_slice) })
             .collect(),
         class: class(failed.class),
-        reason: failed.reason.clone(),
+        reason: cut(&failed.reason),
         attempts: i32::try_from(failed.attempts).unwrap_or(i32::MAX),
         failed_at_ms: now_ms(),
     }
+}
+
+/// A reason may hold the record itself, and a letter that is too large for Kafka would hold its partition up for ever.
+fn cut(reason: &str) -> String {
+    if reason.len() <= MAX_REASON_BYTES {
+        return reason.to_owned();
+    }
+    let end = (0..=MAX_REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}… ({} bytes in all)", &reason[..end], reason.len())
 }
 
 fn class(class: FailureClass) -> LetterClass {

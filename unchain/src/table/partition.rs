@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::rows::View;
 use super::shared::Table;
 use super::store::Mark;
-use super::{StoreError, Stores, TableOptions};
+use super::{StoreError, StoreErrorKind, Stores, TableOptions};
 use crate::contract::Topic;
 
 /// One write of a handler: a row of a table, set or deleted.
@@ -22,6 +22,12 @@ pub struct Change {
     pub key: Bytes,
     /// `None` is a deletion.
     pub value: Option<Bytes>,
+}
+
+impl Change {
+    pub fn size_bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// Before anything: how long a store that nothing was written to goes without saying that it is up to date.
@@ -43,6 +49,8 @@ pub struct PartitionTables {
     last_flush: Instant,
     /// What went wrong where there was nobody to tell: the next operation that can fail does.
     failed: Option<StoreError>,
+    /// The first read that the store has failed at.
+    failed_read: OnceLock<String>,
     /// Something has gone wrong: what came since may be missing, so the store must not say that it has everything.
     is_broken: bool,
 }
@@ -74,6 +82,7 @@ impl PartitionTables {
             committed_stream_time_ms: i64::MIN,
             last_flush: Instant::now(),
             failed: None,
+            failed_read: OnceLock::new(),
             is_broken: false,
         };
         for (index, topic) in topics.iter().enumerate() {
@@ -107,7 +116,7 @@ impl PartitionTables {
     /// # Errors
     /// What the store says, and [`StoreError::KeyTooLong`].
     pub fn get(&self, table: usize, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.tables[table].get(key)
+        self.tables[table].get(key).inspect_err(|error| self.note(error))
     }
 
     /// Rows in the order of their keys, from a key on and up to another, at most so many; open writes included.
@@ -119,7 +128,14 @@ impl PartitionTables {
         max_rows: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         let to = to.map_or(Bound::Unbounded, Bound::Excluded);
-        self.tables[table].range(Bound::Included(from), to, View::Open, max_rows)
+        self.tables[table].range(Bound::Included(from), to, View::Open, max_rows).inspect_err(|error| self.note(error))
+    }
+
+    /// A store that cannot be read is to be opened anew; a key that no store takes says nothing of it.
+    fn note(&self, error: &StoreError) {
+        if error.kind() != StoreErrorKind::Reject {
+            let _ = self.failed_read.set(error.to_string());
+        }
     }
 
     /// Adds a write that is not committed yet. Writes of one key come in the order in which they will be committed.
@@ -135,14 +151,22 @@ impl PartitionTables {
     }
 
     /// Once broken, tables stay so until they are opened anew.
-    fn expect_sound(&mut self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// What went wrong with the store since it was opened.
+    pub fn expect_sound(&mut self) -> Result<(), StoreError> {
+        if let Some(reason) = self.failed_read.take() {
+            let error = self.failure(reason);
+            self.break_with(error);
+        }
         if !self.is_broken {
             return Ok(());
         }
-        Err(self.failed.take().unwrap_or_else(|| StoreError::Failed {
-            dir: self.stores.dir().map(Path::to_owned).unwrap_or_default(),
-            reason: "a write failed before".to_owned(),
-        }))
+        Err(self.failed.take().unwrap_or_else(|| self.failure("a write failed before".to_owned())))
+    }
+
+    fn failure(&self, reason: String) -> StoreError {
+        StoreError::Failed { dir: self.stores.dir().map(Path::to_owned).unwrap_or_default(), reason }
     }
 
     /// Makes writes stand: those of the transactions that have been committed, in the order in which they were written.

@@ -36,11 +36,11 @@ pub struct Ticket {
 pub struct Bounds {
     /// Records a partition, from the first that is not complete on; partitions that share tables share it.
     pub max_in_flight_records: usize,
-    /// Their input bytes.
+    /// Their bytes, and those of their results.
     pub max_in_flight_bytes: usize,
     /// Completed records that wait for the earlier transaction to flush, over all partitions.
     pub max_unsent_records: usize,
-    /// Their input bytes.
+    /// Their bytes, and those of their inputs.
     pub max_unsent_bytes: usize,
 }
 
@@ -252,12 +252,12 @@ impl<R, O> Core<R, O> {
         self.partition(ticket.slot).is_some()
     }
 
-    /// A record in flight is complete.
-    pub fn complete(&mut self, ticket: Ticket, outcome: O) {
+    /// A record in flight is complete; its result takes so many bytes.
+    pub fn complete(&mut self, ticket: Ticket, result_bytes: usize, outcome: O) {
         let Some(partition) = self.partition_mut(ticket.slot) else { return };
         partition.running -= 1;
         let group = partition.group;
-        self.groups[group].as_mut().expect(GROUP).progress.complete(ticket.sequence, outcome);
+        self.groups[group].as_mut().expect(GROUP).progress.complete(ticket.sequence, result_bytes, outcome);
         self.advance(group);
     }
 
@@ -390,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn results_count_as_their_inputs_do() {
+        let mut core = core();
+        let slot = core.add(1);
+        let Some(Offer::RunAlone(_)) = core.offer(slot, 1, 1, "slow", |_| None) else { panic!("nothing else runs") };
+        core.track(slot, 1, 1);
+        let Some(Offer::Run(ticket, _)) = core.offer(slot, 2, 1, "fans out", |_| None) else { panic!("without a key") };
+        assert_eq!(core.room(slot), 8);
+        core.complete(ticket, 998, "a great deal");
+        assert_eq!(core.room(slot), 0);
+        core.hold(slot, 3, 1_000, "more");
+        assert!(core.is_choked());
+    }
+
+    #[test]
     fn what_saw_a_write_is_not_sent_before_the_write_is() {
         let mut core = core();
         let (purchases, profiles) = (core.add(7), core.add(7));
@@ -410,16 +424,16 @@ mod tests {
         core.occupy(first, Some(&slow));
         // It writes the key's row, which the record of the other input sees.
         let writer = run(&mut core, purchases, &key, 6);
-        core.complete(writer, "writer");
+        core.complete(writer, 0, "writer");
         let reader = run(&mut core, profiles, &key, 10);
         assert!(!core.is_first(reader));
-        core.complete(reader, "reader");
+        core.complete(reader, 0, "reader");
         assert_eq!(core.first_in_flight().collect::<Vec<_>>(), [(purchases, 5)]);
         assert_eq!(ready(&mut core), [""; 0]);
         let elsewhere = run(&mut core, alone, &key, 1);
-        core.complete(elsewhere, "elsewhere");
+        core.complete(elsewhere, 0, "elsewhere");
         assert_eq!(ready(&mut core), ["elsewhere"]);
-        core.complete(first, "first");
+        core.complete(first, 0, "first");
         assert_eq!(ready(&mut core), ["first", "writer", "reader"]);
     }
 }

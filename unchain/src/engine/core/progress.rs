@@ -57,11 +57,14 @@ impl<O> Progress<O> {
         self.first_sequence + self.in_flight.len() as u64 - 1
     }
 
-    /// The record is done, though earlier ones may not be.
-    pub fn complete(&mut self, sequence: u64, outcome: O) {
+    /// The record is done, though earlier ones may not be; its result takes so many bytes.
+    pub fn complete(&mut self, sequence: u64, result_bytes: usize, outcome: O) {
         let place = sequence.checked_sub(self.first_sequence).and_then(|place| usize::try_from(place).ok());
         let entry = place.and_then(|place| self.in_flight.get_mut(place));
-        entry.expect("a record completes once, before it is taken").state = State::Done(outcome);
+        let entry = entry.expect("a record completes once, before it is taken");
+        entry.state = State::Done(outcome);
+        entry.bytes += result_bytes;
+        self.bytes += result_bytes;
     }
 
     /// Whether the record is the first in flight: what it leads to is committed next.
@@ -100,7 +103,7 @@ impl<O> Progress<O> {
         self.in_flight.len()
     }
 
-    /// Input bytes of the records in flight.
+    /// Bytes of the records in flight, and of their results.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -122,7 +125,7 @@ mod tests {
             }
             let (mut done, mut taken) = (vec![false; order.len()], 0);
             for record in order {
-                progress.complete(record as u64, record);
+                progress.complete(record as u64, 0, record);
                 done[record] = true;
                 while let Some(first) = progress.take_first() {
                     let (slot, next_offset) = (Slot(taken % 2), taken as i64 + 1);
@@ -140,13 +143,13 @@ mod tests {
     fn a_partition_that_was_given_away_is_not_waited_for() {
         let mut progress = Progress::default();
         let sequences: Vec<u64> = (0..4).map(|record| progress.admit(Slot(record % 2), 1, 10)).collect();
-        progress.complete(sequences[1], "b");
+        progress.complete(sequences[1], 0, "b");
         assert_eq!(progress.take_first(), None);
         progress.forget(Slot(0));
         assert_eq!(progress.first(), Some((Slot(1), 1)));
         assert_eq!(progress.take_first().map(|taken| taken.outcome), Some("b"));
         assert_eq!(progress.take_first(), None);
-        progress.complete(sequences[3], "d");
+        progress.complete(sequences[3], 0, "d");
         assert_eq!(progress.take_first().map(|taken| taken.outcome), Some("d"));
         assert_eq!((progress.records(), progress.bytes()), (0, 0));
     }

@@ -201,7 +201,7 @@ impl SimWorker {
                 return;
             }
             let result = self.handle(ticket.slot, &record);
-            self.core.complete(ticket, result);
+            self.core.complete(ticket, 0, result);
             next = self.core.next_in_lane(ticket, Some(&key));
         }
     }
@@ -214,7 +214,7 @@ impl SimWorker {
         let (ticket, record) = self.running.swap_remove(place);
         if self.core.holds(ticket) {
             let result = self.handle(ticket.slot, &record);
-            self.core.complete(ticket, result);
+            self.core.complete(ticket, 0, result);
             if let Some((ticket, record)) = self.core.next_in_lane(ticket, Some(&key_bytes(record.key))) {
                 self.run(ticket, record, random);
             }
