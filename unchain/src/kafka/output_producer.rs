@@ -267,6 +267,7 @@ impl Outputs {
         let started = Instant::now();
         while started.elapsed() < self.timeout {
             self.client().poll(Duration::ZERO);
+            #[allow(clippy::disallowed_methods, reason = "room in the queue is not announced")]
             std::thread::sleep(ROOM_STEP);
             match self.producer.produce(record) {
                 Ok(()) => return Ok(()),
