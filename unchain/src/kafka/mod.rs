@@ -1,6 +1,7 @@
 //! The only room that names librdkafka: connections, records, plain and transactional clients, administration.
 
 mod admin;
+mod bulk_reader;
 mod client_log;
 mod connection;
 mod error;
@@ -24,6 +25,7 @@ fn close_aside<T: Send + 'static>(consumer: Option<T>) {
 }
 
 pub use admin::{Admin, NewTopic};
+pub use bulk_reader::{BulkReader, BulkSettings, Lent, LentRecord};
 pub use connection::{Connection, ExistingTopic};
 pub use error::{ClientError, ErrorKind};
 pub use group_consumer::{GroupConsumer, GroupEvent};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client_log::ClientLog;
+use super::error::is_passing;
 use super::group_consumer::copy;
 use super::{ClientError, Connection, ErrorKind, Record, TopicPartition};
 
@@ -102,7 +103,7 @@ impl Reader {
                 Ok(if was_behind && self.behind.is_empty() { ReadEvent::CaughtUp } else { ReadEvent::Idle })
             }
             // The client reconnects by itself.
-            Some(Err(error)) if transient(&error) => Ok(ReadEvent::Idle),
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => Ok(ReadEvent::Idle),
             Some(Err(error)) => Err(ClientError::topic("reading", &self.topic[0], &error)),
             None => Ok(ReadEvent::Idle),
         }
@@ -233,18 +234,4 @@ pub(super) fn first_offset<C: rdkafka::consumer::ConsumerContext>(
     partition: i32,
 ) -> Option<i64> {
     consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok().map(|(start, _)| start)
-}
-
-fn transient(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::Resolve
-        )
-    )
 }
