@@ -15,7 +15,8 @@ pub(super) enum Job {
     Partition(TopicPartition),
     Schema {
         id: u32,
-        is_known: bool,
+        /// `None` where nobody knows the schema.
+        of_topic: Option<String>,
     },
     Block {
         partition: usize,
@@ -59,7 +60,7 @@ impl Filing {
                     self.partitions.push(at);
                     self.open.push(None);
                 }
-                Job::Schema { id, is_known } => self.schema(id, is_known),
+                Job::Schema { id, of_topic } => self.schema(id, of_topic.as_deref()),
                 Job::Block { partition, extent, data } => {
                     self.write(partition, &extent, &data)?;
                     let mut data = data;
@@ -74,10 +75,15 @@ impl Filing {
         Ok(self.manifest)
     }
 
-    fn schema(&mut self, id: u32, is_known: bool) {
-        let ids = if is_known { &mut self.manifest.schemas } else { &mut self.manifest.unknown_schemas };
-        if !ids.contains(&id) {
-            ids.push(id);
+    fn schema(&mut self, id: u32, of_topic: Option<&str>) {
+        let manifest = &mut self.manifest;
+        match of_topic {
+            Some(name) => {
+                add(&mut manifest.schemas, id);
+                let topic = manifest.topics.iter_mut().find(|topic| topic.name == name);
+                topic.into_iter().for_each(|topic| add(&mut topic.schemas, id));
+            }
+            None => add(&mut manifest.unknown_schemas, id),
         }
     }
 
@@ -126,6 +132,12 @@ impl Filing {
         self.manifest.complete = true;
         self.manifest.store(&self.folder)?;
         Ok(self.manifest)
+    }
+}
+
+fn add(ids: &mut Vec<u32>, id: u32) {
+    if !ids.contains(&id) {
+        ids.push(id);
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Manifest {
     pub topics: Vec<RecordedTopic>,
     /// The schemas that values name, by id; their text is in `schemas/ID.avsc`.
     pub schemas: Vec<u32>,
-    /// Ids that values name and the registry did not know: those values are bytes without a meaning.
+    /// Ids that values seem to name and the registry did not know; some of them, where there are many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_schemas: Vec<u32>,
     pub segments: Vec<Segment>,
@@ -48,6 +48,9 @@ pub struct RecordedTopic {
     pub config: BTreeMap<String, String>,
     /// Each partition's range, by partition: what was read of it, whether or not there were records.
     pub ranges: BTreeMap<i32, OffsetRange>,
+    /// The schemas that its values name, in the order in which they were met.
+    #[serde(default)]
+    pub schemas: Vec<u32>,
 }
 
 /// Offsets from the first to before the last.

@@ -18,7 +18,7 @@ fn at(partition: i32) -> TopicPartition {
 fn topics() -> Vec<RecordedTopic> {
     let ranges = (0..2).map(|partition| (partition, OffsetRange { start: 0, end: 0 })).collect();
     let config = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
-    vec![RecordedTopic { name: "orders".to_owned(), partitions: 2, config, ranges }]
+    vec![RecordedTopic { name: "orders".to_owned(), partitions: 2, config, ranges, schemas: Vec::new() }]
 }
 
 fn record(partition: i32, offset: i64) -> Record {
@@ -52,7 +52,7 @@ fn write(folder: &Path, settings: &RecordingSettings) -> Manifest {
             writer.append(partitions[1], &record(1, offset)).unwrap();
         }
     }
-    writer.schema(7, r#""string""#).unwrap();
+    writer.schema("orders", 7, r#""string""#).unwrap();
     writer.finish(vec![20_000, 20_000], Vec::new()).unwrap()
 }
 
@@ -79,6 +79,7 @@ fn what_is_recorded_is_read_with_every_codec_and_over_several_files() {
         assert_eq!(read(&recording, &at(0), Span::default()).unwrap(), expected);
         assert_eq!(recording.schema(7).unwrap().as_deref(), Some(r#""string""#));
         assert_eq!(recording.schema(8).unwrap(), None);
+        assert_eq!(recording.topic("orders").unwrap().schemas, [7]);
     }
 }
 

@@ -132,17 +132,17 @@ impl RecordingWriter {
         Ok(self.partitions.len() - 1)
     }
 
-    /// Adds the text of a schema that values name.
-    pub fn schema(&mut self, id: u32, text: &str) -> Result<(), RecordingError> {
+    /// Adds the text of a schema that values of a topic name.
+    pub fn schema(&mut self, topic: &str, id: u32, text: &str) -> Result<(), RecordingError> {
         let schemas = self.folder.join("schemas");
         std::fs::create_dir_all(&schemas).map_err(|error| RecordingError::write(&schemas, error))?;
         replace(&schemas.join(format!("{id}.avsc")), text.as_bytes())?;
-        self.hand_over(Job::Schema { id, is_known: true })
+        self.hand_over(Job::Schema { id, of_topic: Some(topic.to_owned()) })
     }
 
     /// Says that values name a schema that nobody knows.
     pub fn unknown_schema(&mut self, id: u32) -> Result<(), RecordingError> {
-        self.hand_over(Job::Schema { id, is_known: false })
+        self.hand_over(Job::Schema { id, of_topic: None })
     }
 
     /// Appends a record to a partition, in the order of offsets. Waits while the disk does not keep up.
