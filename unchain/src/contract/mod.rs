@@ -24,7 +24,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES};
+pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES, schema_id};
 pub use codecs::Codecs;
 pub use compatibility::{Compatibility, Difference};
 pub use container::{Block, ContainerError, ContainerHeader, ContainerReader, ContainerWriter};

@@ -15,6 +15,7 @@ mod index;
 mod manifest;
 mod reader;
 mod record;
+mod recorder;
 mod segment_writer;
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub use error::RecordingError;
 pub use manifest::{GroupOffset, Manifest, OffsetRange, RecordedTopic, Segment};
 pub use reader::{PartitionReader, RecordBlock, Recording, Span};
 pub use record::{RECORD_SCHEMA, Recordable, RecordedHeaders, RecordedRecord};
+pub use recorder::{RecordError, RecordPlan, RecordProgress, record};
 pub use writer::{RecordingSettings, RecordingWriter, SegmentRoll};
