@@ -15,6 +15,7 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("chaos", &["unchain"]),
     ("cli", &["unchain", "unchain-broker", "unchain-processors", "unchain-producers", "unchain-schemas"]),
     ("codegen", &[]),
+    ("measure", &[]),
     ("processors", &["unchain", "unchain-schemas"]),
     ("producers", &["unchain", "unchain-schemas"]),
     ("schemas", &["unchain"]),
