@@ -5,9 +5,8 @@
 mod support;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use support::{DEADLINE, Running, Workplace, await_records, on_every_cluster};
+use support::{Running, Workplace, await_records, await_that, mounts_are_allowed, on_every_cluster};
 
 /// Gives the processors a file system of their own, small, that is full while the file `full` stands beside it. Whoever
 /// fills it ends by itself: nothing else tells it to.
@@ -37,21 +36,6 @@ fn run_on_a_small_disk(workplace: &Workplace) -> Running {
     }
     let log = std::fs::File::create(workplace.path("run.log")).unwrap();
     Running(small.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
-}
-
-fn await_that(what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < DEADLINE, "{what} within {DEADLINE:?}");
-        #[allow(clippy::disallowed_methods, reason = "another process writes what is looked for")]
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn mounts_are_allowed() -> bool {
-    let mount = "mount -t tmpfs none /mnt";
-    let tried = Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", mount]).output();
-    tried.is_ok_and(|output| output.status.success())
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl Workplace {
         ended
     }
 
+    /// What a command that was started has said.
+    pub fn log(&self, log: &str) -> String {
+        std::fs::read_to_string(self.path(log)).unwrap_or_default()
+    }
+
     /// Starts a command whose messages go to a file of this name.
     pub fn start(&self, log: &str, arguments: &[&str]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
@@ -139,4 +144,21 @@ pub fn without_times(mut report: Value) -> Value {
 /// Mails in an mbox file, counted by what only a mail's beginning has.
 pub fn mails(mbox: &Path) -> usize {
     std::fs::read_to_string(mbox).unwrap().lines().filter(|line| line.starts_with("Message-ID:")).count()
+}
+
+/// Waits until a condition holds that another process brings about.
+pub fn await_that(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "{what} within {DEADLINE:?}");
+        #[allow(clippy::disallowed_methods, reason = "another process writes what is looked for")]
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a test may have a file system of its own.
+pub fn mounts_are_allowed() -> bool {
+    let mount = "mount -t tmpfs none /mnt";
+    let tried = Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", mount]).output();
+    tried.is_ok_and(|output| output.status.success())
 }
