@@ -298,6 +298,7 @@ on_each_broker! {
     a_delivery_that_failed_fails_the_commit: a_failed_delivery;
     transactions_are_ended_by_another_thread: transactions_in_turn;
     bulk_reading_lends_every_record: a_bulk_reader_lends_each_partition_from_its_offset_to_its_end;
+    a_topics_own_configuration_is_told_from_defaults: what_is_set_on_a_topic;
     bulk_reading_skips_nothing: a_bulk_reader_reports_an_offset_that_is_gone;
 }
 
@@ -308,6 +309,16 @@ fn the_new_group_protocol_reads_every_partition_in_order() {
         let settings = GroupSettings { protocol: GroupProtocol::Consumer, assignment, ..settings("new") };
         every_partition_is_read_in_order(&cluster.connection(), &settings);
     }
+}
+
+fn what_is_set_on_a_topic(connection: &Connection) {
+    create_topic(connection, 1, &[("cleanup.policy", "compact")]);
+    let admin = Admin::new(connection, DEADLINE).unwrap();
+    let set = [("cleanup.policy", "compact"), ("retention.ms", "-1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(admin.topic_config(TOPIC).unwrap(), set);
+    let effective = admin.effective_topic_config(TOPIC).unwrap();
+    assert!(set.iter().all(|entry| effective.contains(entry)) && effective.len() > 5, "{effective:?}");
+    assert!(admin.topic_config("no-such-topic").is_err());
 }
 
 fn an_offset_that_is_gone(connection: &Connection) {
