@@ -8,6 +8,7 @@ use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
 use crate::kafka::ClientError;
+use crate::replay::ReplayError;
 
 /// A command that failed.
 #[derive(Debug, Error)]
@@ -30,6 +31,8 @@ pub enum AppError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -37,7 +40,7 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// 2 where the command line or the configuration is wrong, 1 where the work failed.
+    /// 2 where the command line or the configuration is wrong, 3 where a check has found something, 1 where the work failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             AppError::UnknownProcessor { .. }
@@ -45,6 +48,7 @@ impl AppError {
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
             | AppError::Config(_) => 2,
+            AppError::Replay(error) => error.exit_code(),
             _ => 1,
         }
     }

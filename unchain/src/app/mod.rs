@@ -17,6 +17,7 @@ mod error;
 mod graph;
 mod logging;
 mod options;
+mod replay;
 mod run;
 mod signals;
 mod topics;
@@ -35,6 +36,7 @@ pub use error::{AppError, exit_code};
 pub use graph::GraphArguments;
 pub use logging::start_logging;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
+pub use replay::ReplayArguments;
 pub use run::RunArguments;
 pub use signals::Signals;
 pub use topics::TopicsCommand;
@@ -64,6 +66,9 @@ pub enum Command {
     /// Read a topic: one JSON object a line, with Avro values as JSON.
     #[command(after_help = consume::EXAMPLE)]
     Consume(ConsumeArguments),
+    /// Replay a recording into topics, each record exactly once; killed and run again, it goes on where it stood.
+    #[command(after_help = replay::EXAMPLE)]
+    Replay(Box<ReplayArguments>),
 }
 
 /// The command line of a program that has no commands of its own.
@@ -122,6 +127,7 @@ impl App {
             Command::Topics { command } => topics::topics(&self.all_topics(), options, command),
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
+            Command::Replay(arguments) => replay::replay(options, arguments),
         }
     }
 

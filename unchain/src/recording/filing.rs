@@ -17,6 +17,11 @@ pub(super) enum Job {
         id: u32,
         is_known: bool,
     },
+    /// A partition's values name a schema, known or not.
+    TopicSchema {
+        partition: usize,
+        id: u32,
+    },
     Block {
         partition: usize,
         extent: Extent,
@@ -60,6 +65,7 @@ impl Filing {
                     self.open.push(None);
                 }
                 Job::Schema { id, is_known } => self.schema(id, is_known),
+                Job::TopicSchema { partition, id } => self.topic_schema(partition, id),
                 Job::Block { partition, extent, data } => {
                     self.write(partition, &extent, &data)?;
                     let mut data = data;
@@ -78,6 +84,14 @@ impl Filing {
         let ids = if is_known { &mut self.manifest.schemas } else { &mut self.manifest.unknown_schemas };
         if !ids.contains(&id) {
             ids.push(id);
+        }
+    }
+
+    fn topic_schema(&mut self, partition: usize, id: u32) {
+        let name = &self.partitions[partition].topic;
+        let topic = self.manifest.topics.iter_mut().find(|topic| *topic.name == **name);
+        if let Some(topic) = topic.filter(|topic| !topic.schemas.contains(&id)) {
+            topic.schemas.push(id);
         }
     }
 

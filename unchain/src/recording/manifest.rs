@@ -48,6 +48,9 @@ pub struct RecordedTopic {
     pub config: BTreeMap<String, String>,
     /// Each partition's range, by partition: what was read of it, whether or not there were records.
     pub ranges: BTreeMap<i32, OffsetRange>,
+    /// The schemas that its values name, by id, in the order in which they were met; empty where nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<u32>,
 }
 
 /// Offsets from the first to before the last.

@@ -18,7 +18,7 @@ fn at(partition: i32) -> TopicPartition {
 fn topics() -> Vec<RecordedTopic> {
     let ranges = (0..2).map(|partition| (partition, OffsetRange { start: 0, end: 0 })).collect();
     let config = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
-    vec![RecordedTopic { name: "orders".to_owned(), partitions: 2, config, ranges }]
+    vec![RecordedTopic { name: "orders".to_owned(), partitions: 2, config, ranges, schemas: Vec::new() }]
 }
 
 fn record(partition: i32, offset: i64) -> Record {

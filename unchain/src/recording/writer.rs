@@ -145,6 +145,12 @@ impl RecordingWriter {
         self.hand_over(Job::Schema { id, is_known: false })
     }
 
+    /// Says that values of a partition's topic name this schema, known or not: a replay can then look at all of a
+    /// topic's schemas before it writes anything.
+    pub fn topic_schema(&mut self, partition: usize, id: u32) -> Result<(), RecordingError> {
+        self.hand_over(Job::TopicSchema { partition, id })
+    }
+
     /// Appends a record to a partition, in the order of offsets. Waits while the disk does not keep up.
     ///
     /// # Errors
