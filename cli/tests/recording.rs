@@ -96,7 +96,8 @@ fn a_replay_killed_ten_times_has_no_gap_and_no_duplicate() {
 }
 
 /// Runs the rest of a command line where `disk` is a file system of two megabytes.
-const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=2m none disk || exit 77; "$@"; code=$?; cp disk/r/manifest.json .; exit $code"#;
+const ON_A_SMALL_DISK: &str =
+    r#"mount -t tmpfs -o size=2m none disk || exit 77; "$@"; code=$?; cp disk/r/manifest.json .; exit $code"#;
 
 #[test]
 fn a_full_disk_ends_a_recording_with_an_error_and_nothing_looks_whole() {

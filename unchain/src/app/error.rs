@@ -9,6 +9,7 @@ use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
 use crate::kafka::ClientError;
 use crate::recording::RecordError;
+use crate::replay::ReplayError;
 
 /// A command that failed.
 #[derive(Debug, Error)]
@@ -33,6 +34,8 @@ pub enum AppError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -40,7 +43,7 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// 2 where the command line or the configuration is wrong, 1 where the work failed.
+    /// 2 where the command line or the configuration is wrong, 3 where a check has found something, 1 where the work failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             AppError::UnknownProcessor { .. }
@@ -48,6 +51,8 @@ impl AppError {
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
             | AppError::Config(_) => 2,
+            AppError::Record(error) => error.exit_code(),
+            AppError::Replay(error) => error.exit_code(),
             _ => 1,
         }
     }

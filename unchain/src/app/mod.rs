@@ -21,6 +21,7 @@ mod options;
 mod patterns;
 mod progress;
 mod record;
+mod replay;
 mod run;
 mod signals;
 mod topics;
@@ -42,6 +43,7 @@ pub use moment::Moment;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
 pub use patterns::{NamePatterns, NoMatch};
 pub use record::RecordArguments;
+pub use replay::ReplayArguments;
 pub use run::RunArguments;
 pub use signals::Signals;
 pub use topics::TopicsCommand;
@@ -74,6 +76,9 @@ pub enum Command {
     /// Record topics into a folder of Avro files.
     #[command(after_help = record::EXAMPLE)]
     Record(RecordArguments),
+    /// Replay a recording into topics, each record exactly once; killed and run again, it goes on where it stood.
+    #[command(after_help = replay::EXAMPLE)]
+    Replay(Box<ReplayArguments>),
 }
 
 /// The command line of a program that has no commands of its own.
@@ -133,6 +138,7 @@ impl App {
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
             Command::Record(arguments) => record::record_topics(options, arguments),
+            Command::Replay(arguments) => replay::replay(options, arguments),
         }
     }
 

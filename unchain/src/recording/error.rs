@@ -42,6 +42,17 @@ pub enum RecordingError {
 }
 
 impl RecordingError {
+    /// Whether another folder or option is wanted; otherwise something failed, or is damaged.
+    pub fn is_misuse(&self) -> bool {
+        matches!(
+            self,
+            RecordingError::Exists { .. }
+                | RecordingError::NotEmpty { .. }
+                | RecordingError::NoRecording { .. }
+                | RecordingError::UnknownTopic { .. }
+        )
+    }
+
     pub(super) fn write(file: impl AsRef<Path>, source: io::Error) -> RecordingError {
         RecordingError::Write { file: file.as_ref().to_owned(), source }
     }

@@ -13,6 +13,7 @@ mod error;
 mod filing;
 mod index;
 mod manifest;
+mod owned_block;
 mod reader;
 mod record;
 mod recorder;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use error::RecordingError;
 pub use manifest::{GroupOffset, Manifest, OffsetRange, RecordedTopic, Segment};
+pub use owned_block::OwnedBlock;
 pub use reader::{PartitionReader, RecordBlock, Recording, Span};
 pub use record::{RECORD_SCHEMA, Recordable, RecordedHeaders, RecordedRecord};
 pub use recorder::{RecordError, RecordPlan, RecordProgress, record};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::RecordingError;
 use super::index::{self, IndexEntry};
 use super::manifest::{Manifest, RecordedTopic, Segment};
+use super::owned_block::OwnedBlock;
 use super::record::{RECORD_SCHEMA, RecordedRecord, read};
 use crate::contract::{ContainerHeader, Input};
 use crate::kafka::TopicPartition;
@@ -29,9 +30,17 @@ pub struct Span {
     pub to_ms: i64,
 }
 
+const VERIFY_BUFFER_BYTES: usize = 256 * 1024;
+
 impl Default for Span {
     fn default() -> Self {
         Span { from_offset: i64::MIN, from_ms: i64::MIN, to_ms: i64::MAX }
+    }
+}
+
+impl Span {
+    pub(super) fn holds(&self, offset: i64, timestamp_ms: i64) -> bool {
+        offset >= self.from_offset && timestamp_ms >= self.from_ms && timestamp_ms < self.to_ms
     }
 }
 
@@ -104,6 +113,36 @@ impl Recording {
         partitions
     }
 
+    /// Reads the files of a partition that have records of a span, and compares their checksums with the manifest's.
+    ///
+    /// # Errors
+    /// The first file that is damaged or cannot be read.
+    pub fn verify_files(&self, at: &TopicPartition, span: &Span) -> Result<(), RecordingError> {
+        let mut buffer = vec![0; VERIFY_BUFFER_BYTES];
+        for segment in self.segments(at, span) {
+            let file = self.folder.join(&segment.file);
+            let failed = |error| RecordingError::read(&file, error);
+            let (mut source, mut crc) = (File::open(&file).map_err(failed)?, 0);
+            loop {
+                match source.read(&mut buffer).map_err(failed)? {
+                    0 => break,
+                    bytes => crc = crc32c::crc32c_append(crc, &buffer[..bytes]),
+                }
+            }
+            if crc != segment.crc32c {
+                return Err(RecordingError::Checksum { file, position: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    /// The earliest and the latest time of a partition's files within a span; `None` where no record has a time.
+    pub fn times(&self, at: &TopicPartition, span: &Span) -> Option<(i64, i64)> {
+        let times = self.segments(at, span).map(|segment| (segment.min_timestamp_ms, segment.max_timestamp_ms));
+        let times = times.filter(|(min, _)| *min >= 0);
+        times.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
+    }
+
     /// Records of a partition within a span, at most: whole files count.
     pub fn count(&self, at: &TopicPartition, span: &Span) -> u64 {
         self.segments(at, span).map(|segment| segment.records).sum()
@@ -161,6 +200,22 @@ impl PartitionReader {
     /// # Errors
     /// A file that is damaged, with its name and the block's place.
     pub fn next_block(&mut self) -> Result<Option<RecordBlock<'_>>, RecordingError> {
+        let Some(entry) = self.load_next()? else { return Ok(None) };
+        let open = self.open.as_ref().expect("the block is of the open file");
+        let (input, span) = (Input::new(&self.data), self.span);
+        Ok(Some(RecordBlock { input, left: entry.extent.records, span, file: &open.file, position: entry.position }))
+    }
+
+    /// As [`next_block`](Self::next_block), in memory of its own, for other threads; `spare` is used for a later block.
+    pub fn next_owned_block(&mut self, spare: Vec<u8>) -> Result<Option<OwnedBlock>, RecordingError> {
+        let Some(entry) = self.load_next()? else { return Ok(None) };
+        let open = self.open.as_ref().expect("the block is of the open file");
+        let data = std::mem::replace(&mut self.data, spare);
+        Ok(Some(OwnedBlock::new(data, entry.extent.records, self.span, &open.file, entry.position)))
+    }
+
+    /// Reads the next block that has records of the span.
+    fn load_next(&mut self) -> Result<Option<IndexEntry>, RecordingError> {
         let entry = loop {
             if let Some(open) = &mut self.open
                 && let Some(entry) = open.blocks.pop()
@@ -172,8 +227,7 @@ impl PartitionReader {
         };
         let open = self.open.as_mut().expect("the block is of the open file");
         open.read(&entry, &mut self.data)?;
-        let (input, span) = (Input::new(&self.data), self.span);
-        Ok(Some(RecordBlock { input, left: entry.extent.records, span, file: &open.file, position: entry.position }))
+        Ok(Some(entry))
     }
 
     /// Bytes that the reader holds in memory.
@@ -232,11 +286,7 @@ impl<'a> RecordBlock<'a> {
             self.left -= 1;
             let record = read(&mut self.input);
             let record = record.map_err(|error| RecordingError::malformed(self.file, self.position, &error))?;
-            let span = &self.span;
-            let within = record.offset >= span.from_offset
-                && record.timestamp_ms >= span.from_ms
-                && record.timestamp_ms < span.to_ms;
-            if within {
+            if self.span.holds(record.offset, record.timestamp_ms) {
                 return Ok(Some(record));
             }
         }

@@ -43,7 +43,7 @@ impl RecordedRecord<'_> {
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordedHeaders<'a> {
     /// The items of the array, one a block, without the array's end. Checked when it was read.
-    items: &'a [u8],
+    pub(super) items: &'a [u8],
 }
 
 impl std::fmt::Debug for RecordedHeaders<'_> {

@@ -49,6 +49,17 @@ pub enum RecordError {
     Recording(#[from] RecordingError),
 }
 
+impl RecordError {
+    /// 2 where the command line is wrong, 1 where the work failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RecordError::NoTopic { .. } | RecordError::OtherTopics { .. } => 2,
+            RecordError::Recording(error) if error.is_misuse() => 2,
+            _ => 1,
+        }
+    }
+}
+
 /// How far a recorder is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordProgress {
