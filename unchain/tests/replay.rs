@@ -87,9 +87,9 @@ impl Fixture {
             }
         }
         for id in schemas {
-            writer.schema(*id, SCHEMA).unwrap();
+            writer.schema(TOPIC, *id, SCHEMA).unwrap();
         }
-        writer.topic_schema(0, RECORDED_ID).unwrap();
+        writer.unknown_schema(TOPIC, RECORDED_ID).unwrap();
         writer.finish(vec![records * 2; 3], Vec::new()).unwrap();
         Fixture { folder, connection }
     }

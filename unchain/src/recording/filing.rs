@@ -15,8 +15,8 @@ pub(super) enum Job {
     Partition(TopicPartition),
     Schema {
         id: u32,
-        /// `None` where nobody knows the schema.
-        of_topic: Option<String>,
+        topic: String,
+        is_known: bool,
     },
     Block {
         partition: usize,
@@ -60,7 +60,7 @@ impl Filing {
                     self.partitions.push(at);
                     self.open.push(None);
                 }
-                Job::Schema { id, of_topic } => self.schema(id, of_topic.as_deref()),
+                Job::Schema { id, topic, is_known } => self.schema(id, &topic, is_known),
                 Job::Block { partition, extent, data } => {
                     self.write(partition, &extent, &data)?;
                     let mut data = data;
@@ -75,16 +75,11 @@ impl Filing {
         Ok(self.manifest)
     }
 
-    fn schema(&mut self, id: u32, of_topic: Option<&str>) {
+    fn schema(&mut self, id: u32, topic: &str, is_known: bool) {
         let manifest = &mut self.manifest;
-        match of_topic {
-            Some(name) => {
-                add(&mut manifest.schemas, id);
-                let topic = manifest.topics.iter_mut().find(|topic| topic.name == name);
-                topic.into_iter().for_each(|topic| add(&mut topic.schemas, id));
-            }
-            None => add(&mut manifest.unknown_schemas, id),
-        }
+        add(if is_known { &mut manifest.schemas } else { &mut manifest.unknown_schemas }, id);
+        let topic = manifest.topics.iter_mut().find(|of_manifest| of_manifest.name == topic);
+        topic.into_iter().for_each(|topic| add(&mut topic.schemas, id));
     }
 
     fn write(&mut self, partition: usize, extent: &Extent, data: &[u8]) -> Result<(), RecordingError> {

@@ -48,7 +48,7 @@ pub struct RecordedTopic {
     pub config: BTreeMap<String, String>,
     /// Each partition's range, by partition: what was read of it, whether or not there were records.
     pub ranges: BTreeMap<i32, OffsetRange>,
-    /// The schemas that its values name, in the order in which they were met.
+    /// The schemas that its values name, in the order in which they were met; unknown ones are among them.
     #[serde(default)]
     pub schemas: Vec<u32>,
 }

@@ -319,7 +319,7 @@ impl<'a> Recorder<'a> {
             Err(RegistryError::UnknownId { .. }) => {
                 tracing::warn!(%topic, %id, "values begin as if of this schema, which the registry does not know");
                 self.unknown.insert(id.0);
-                Ok(writer.unknown_schema(id.0)?)
+                Ok(writer.unknown_schema(topic, id.0)?)
             }
             Err(error) => Err(error.into()),
         }

@@ -137,12 +137,12 @@ impl RecordingWriter {
         let schemas = self.folder.join("schemas");
         std::fs::create_dir_all(&schemas).map_err(|error| RecordingError::write(&schemas, error))?;
         replace(&schemas.join(format!("{id}.avsc")), text.as_bytes())?;
-        self.hand_over(Job::Schema { id, of_topic: Some(topic.to_owned()) })
+        self.hand_over(Job::Schema { id, topic: topic.to_owned(), is_known: true })
     }
 
-    /// Says that values name a schema that nobody knows.
-    pub fn unknown_schema(&mut self, id: u32) -> Result<(), RecordingError> {
-        self.hand_over(Job::Schema { id, of_topic: None })
+    /// Says that values of a topic name a schema that nobody knows.
+    pub fn unknown_schema(&mut self, topic: &str, id: u32) -> Result<(), RecordingError> {
+        self.hand_over(Job::Schema { id, topic: topic.to_owned(), is_known: false })
     }
 
     /// Appends a record to a partition, in the order of offsets. Waits while the disk does not keep up.
