@@ -1,5 +1,6 @@
 //! Why a command failed, and the exit code that says so.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -8,6 +9,8 @@ use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
 use crate::kafka::ClientError;
+use crate::recording::RecordingError;
+use crate::rehearse::RehearsalError;
 
 /// A command that failed.
 #[derive(Debug, Error)]
@@ -30,6 +33,14 @@ pub enum AppError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+    #[error("{records} records differ from those of {}", .against.display())]
+    Different { records: u64, against: PathBuf },
+    #[error("folder {} cannot be made for what is to be compared: {source}", .folder.display())]
+    TemporaryFolder { folder: PathBuf, source: std::io::Error },
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -37,14 +48,17 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// 2 where the command line or the configuration is wrong, 1 where the work failed.
+    /// 2 where the command line or the configuration is wrong, 3 where a check found what it looked for, 1 where the work
+    /// failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             AppError::UnknownProcessor { .. }
             | AppError::UnknownTopic { .. }
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
-            | AppError::Config(_) => 2,
+            | AppError::Config(_)
+            | AppError::Rehearsal(RehearsalError::MissingTopics { .. }) => 2,
+            AppError::Different { .. } => 3,
             _ => 1,
         }
     }

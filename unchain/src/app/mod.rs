@@ -19,6 +19,7 @@ mod logging;
 mod options;
 mod run;
 mod signals;
+mod through;
 mod topics;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ pub use logging::start_logging;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
 pub use run::RunArguments;
 pub use signals::Signals;
+pub use through::ThroughArguments;
 pub use topics::TopicsCommand;
 
 /// A program's processors and topics, with the commands on them.
@@ -61,6 +63,9 @@ pub enum Command {
     /// Draw the processors and the topics between them.
     #[command(after_help = "Example:\n  graph\n  graph --format mermaid")]
     Graph(GraphArguments),
+    /// Run a recording through a processor without a broker, and compare what it writes with what another build wrote.
+    #[command(after_help = through::EXAMPLE)]
+    Rehearse(ThroughArguments),
     /// Read a topic: one JSON object a line, with Avro values as JSON.
     #[command(after_help = consume::EXAMPLE)]
     Consume(ConsumeArguments),
@@ -121,6 +126,7 @@ impl App {
             Command::Run(arguments) => run::run(&self.processors, options, arguments),
             Command::Topics { command } => topics::topics(&self.all_topics(), options, command),
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
+            Command::Rehearse(arguments) => through::through(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
         }
     }
