@@ -112,9 +112,11 @@ fn text(processor: &str, rehearsed: &Rehearsed, compared: Option<&Comparison>) -
         &mut text,
         format_args!("{processor}: {consumed_records} records, {dead_letters} dead letters, {retries} retries"),
     );
-    if left_out_records + left_out_rows > 0 {
-        let what = "records of its own and undecodable rows of lookups were left out";
-        line(&mut text, format_args!("  {left_out_records} {what}: {left_out_rows}"));
+    if *left_out_records > 0 {
+        line(&mut text, format_args!("  {left_out_records} records that it had written to itself were left out"));
+    }
+    if *left_out_rows > 0 {
+        line(&mut text, format_args!("  {left_out_rows} undecodable rows of lookups were left out"));
     }
     for (topic, records) in &rehearsed.written_records {
         line(&mut text, format_args!("  {topic}: {records} written"));

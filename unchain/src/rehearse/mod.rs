@@ -11,6 +11,8 @@ mod field_changes;
 mod outputs;
 mod run;
 mod schemas;
+#[cfg(test)]
+mod tests;
 mod time_order;
 mod unmatched;
 mod values;

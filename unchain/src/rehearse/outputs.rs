@@ -117,15 +117,15 @@ fn recorded_topic(topic: &Topic, processor: &Processor, recording: &Recording, i
 /// The most partitions that one of the inputs has.
 pub(super) fn input_partitions(processor: &Processor, recording: &Recording) -> i32 {
     let declared = processor.declaration();
-    let inputs = declared.inputs().iter().map(|input| {
-        let recorded = recording.topic(input.name).ok().map(|topic| topic.partitions);
-        recorded.unwrap_or(if declared.outputs().iter().any(|out| out.name == input.name) {
-            input.partitions
-        } else {
-            1
-        })
+    let is_input = |name: &str| declared.inputs().iter().any(|input| input.name == name);
+    let counted = declared.inputs().iter().map(|input| match recording.topic(input.name) {
+        Ok(topic) => topic.partitions,
+        // What is written alone, and fed back.
+        Err(_) => input.partitions,
     });
-    inputs.max().unwrap_or(1).max(1)
+    // Partitions may have been added while the recorder ran.
+    let read = recording.partitions().into_iter().filter(|at| is_input(&at.topic)).map(|at| at.partition + 1);
+    counted.chain(read).max().unwrap_or(1).max(1)
 }
 
 fn writer(
