@@ -24,4 +24,6 @@ pub mod recording;
 
 pub mod replay;
 
+pub mod rehearse;
+
 pub mod app;

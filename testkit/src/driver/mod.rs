@@ -4,7 +4,6 @@
 //! panics, size limits and table writes are those of production. Everything is on one partition, and each record commits
 //! by itself.
 
-mod clock;
 mod time;
 mod written;
 
@@ -16,11 +15,12 @@ use unchain::contract::system::DeadLetter;
 use unchain::contract::{Bytes, Contract, Decoder, Encoder, LocalRegistry, SchemaRegistry};
 use unchain::engine::EngineSettings;
 use unchain::engine::drive::{Drive, Handled};
+use unchain::engine::virtual_time::{VirtualTime, pass, settle};
 use unchain::kafka::{Headers, NewRecord, Record};
 use unchain::process::window::{Bounds, parse_row_key, row_key};
 use unchain::process::{Failed, Processor};
+use unchain::recovery::dead_letters_by;
 
-use clock::Clock;
 pub use time::EventTime;
 use written::Written;
 
@@ -28,7 +28,7 @@ use written::Written;
 pub struct Driver {
     processor: Processor,
     registry: Arc<dyn SchemaRegistry>,
-    clock: Clock,
+    time: VirtualTime,
     drive: Drive,
     written: Written,
     /// Records of the processor's own inputs that its handlers have emitted.
@@ -51,15 +51,16 @@ impl Driver {
     /// # Panics
     /// Where the processor cannot work.
     pub fn with_settings(processor: Processor, settings: &EngineSettings) -> Driver {
-        let clock = Clock::new();
-        let processor = processor.clock(clock.reader());
+        let time = VirtualTime::new().expect("a runtime on this thread needs nothing that may be missing");
+        let (of_processor, of_letters) = (time.clock(), time.clock());
+        let processor = processor.clock(move || of_processor.now_ms());
         let registry: Arc<dyn SchemaRegistry> = Arc::new(LocalRegistry::in_memory());
-        let drive = Drive::new(&processor, &registry, settings, unchain::recovery::dead_letters);
+        let drive = Drive::new(&processor, &registry, settings, dead_letters_by(move || of_letters.now_ms()), 1);
         let drive = drive.unwrap_or_else(|error| panic!("{error}"));
         Driver {
             processor,
             registry,
-            clock,
+            time,
             drive,
             written: Written::default(),
             inbox: VecDeque::new(),
@@ -90,7 +91,7 @@ impl Driver {
     /// Where the text is no time.
     pub fn at(&mut self, time: impl EventTime) -> &mut Driver {
         let time_ms = time.to_ms();
-        self.clock.reach(time_ms);
+        self.time.run(async { self.time.clock().reach(time_ms) });
         self.at_ms = Some(time_ms);
         self
     }
@@ -109,9 +110,9 @@ impl Driver {
     pub fn advance(&mut self, time: Duration) -> &mut Driver {
         let mut left = Some(time);
         while let Some(time) = left {
-            let Driver { clock, drive, .. } = self;
+            let Driver { time: virtual_time, drive, .. } = self;
             let mut handled = Vec::new();
-            left = clock.advance(time, drive, &mut handled);
+            left = virtual_time.run(pass(time, drive, &mut handled));
             self.take(handled);
         }
         if let Some(at_ms) = &mut self.at_ms {
@@ -218,12 +219,12 @@ impl Driver {
 
     /// The largest event time of the records that one input has had, with those that share its tables.
     pub fn stream_time_ms<C: Contract>(&self) -> Option<i64> {
-        self.drive.stream_time_ms(self.processor.topic_of::<C>().name)
+        self.drive.stream_time_ms(self.processor.topic_of::<C>().name, 0)
     }
 
     fn record<C: Contract>(&mut self, key: Option<Bytes>, value: Option<Bytes>) -> Record {
         let topic = self.processor.topic_of::<C>().name;
-        let timestamp_ms = self.at_ms.unwrap_or_else(|| self.clock.now_ms());
+        let timestamp_ms = self.at_ms.unwrap_or_else(|| self.now_ms());
         self.stored(topic, timestamp_ms, key, value, Headers::default())
     }
 
@@ -244,9 +245,12 @@ impl Driver {
     fn offer(&mut self, record: Record) {
         self.inbox.push_back(record);
         while let Some(record) = self.inbox.pop_front() {
-            let Driver { clock, drive, .. } = self;
+            let Driver { time, drive, .. } = self;
             let mut handled = Vec::new();
-            clock.offer(record, drive, &mut handled);
+            time.run(async {
+                drive.offer(record);
+                settle(drive, &mut handled).await;
+            });
             self.take(handled);
         }
     }
@@ -255,7 +259,8 @@ impl Driver {
     fn take(&mut self, handled: Vec<Handled>) {
         for handled in handled {
             self.failures.extend(handled.failed);
-            for output in handled.outputs.into_iter().chain(handled.dead_letters) {
+            let letters = handled.dead_letters.unwrap_or_else(|failure| panic!("the failure policy failed: {failure}"));
+            for output in handled.outputs.into_iter().chain(letters) {
                 let record = self.stored_output(output);
                 let declared = self.processor.declaration();
                 if declared.inputs().iter().any(|topic| topic.name == &*record.topic) {
@@ -275,8 +280,12 @@ impl Driver {
         &mut self,
         NewRecord { topic, timestamp_ms, key, value, headers, .. }: NewRecord<'static>,
     ) -> Record {
-        let timestamp_ms = timestamp_ms.unwrap_or_else(|| self.clock.now_ms());
+        let timestamp_ms = timestamp_ms.unwrap_or_else(|| self.now_ms());
         self.stored(topic, timestamp_ms, key, value, headers)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.time.run(async { self.time.clock().now_ms() })
     }
 
     fn encode<C: Contract>(&self, value: &C) -> Bytes {

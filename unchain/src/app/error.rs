@@ -1,5 +1,6 @@
 //! Why a command failed, and the exit code that says so.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -8,7 +9,8 @@ use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
 use crate::kafka::ClientError;
-use crate::recording::RecordError;
+use crate::recording::{RecordError, RecordingError};
+use crate::rehearse::RehearsalError;
 use crate::replay::ReplayError;
 
 /// A command that failed.
@@ -36,6 +38,14 @@ pub enum AppError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+    #[error("{records} records differ from those of {}", .against.display())]
+    Different { records: u64, against: PathBuf },
+    #[error("folder {} cannot be made for what is to be compared: {source}", .folder.display())]
+    TemporaryFolder { folder: PathBuf, source: std::io::Error },
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -50,9 +60,12 @@ impl AppError {
             | AppError::UnknownTopic { .. }
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
-            | AppError::Config(_) => 2,
+            | AppError::Config(_)
+            | AppError::Rehearsal(RehearsalError::MissingTopics { .. }) => 2,
             AppError::Record(error) => error.exit_code(),
             AppError::Replay(error) => error.exit_code(),
+            AppError::Different { .. } => 3,
+            AppError::Recording(error) if error.is_misuse() => 2,
             _ => 1,
         }
     }

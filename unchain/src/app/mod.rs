@@ -24,6 +24,7 @@ mod record;
 mod replay;
 mod run;
 mod signals;
+mod through;
 mod topics;
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ pub use record::RecordArguments;
 pub use replay::ReplayArguments;
 pub use run::RunArguments;
 pub use signals::Signals;
+pub use through::ThroughArguments;
 pub use topics::TopicsCommand;
 
 /// A program's processors and topics, with the commands on them.
@@ -138,7 +140,7 @@ impl App {
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
             Command::Record(arguments) => record::record_topics(options, arguments),
-            Command::Replay(arguments) => replay::replay(options, arguments),
+            Command::Replay(arguments) => replay::replay(&self.processors, options, arguments),
         }
     }
 

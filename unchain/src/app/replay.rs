@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::through::{ThroughArguments, through};
 use super::{AppError, BROKER_DEADLINE, JsonFlag, Options, Signals};
 use crate::contract::open_registry;
+use crate::process::Processor;
 use crate::process::window::{format_time, parse_time};
 use crate::recording::{Recording, Span};
 use crate::replay::{
@@ -18,10 +20,13 @@ use crate::replay::{
 };
 
 pub(super) const EXAMPLE: &str = "Example:\n  replay recordings/monday --speed 10x --to-topic 'replayed.{topic}'\n  \
-    replay recordings/monday --speed max --topics 'orders.*' --verify\n\n\
+    replay recordings/monday --speed max --topics 'orders.*' --verify\n  \
+    replay recordings/monday --through verification --out new --against old\n\n\
     What was sent and how far the replay has come are committed together, in the topic _unchain.replays: run again after\n\
     a failure or a signal (which exits with 1), the same command goes on, with nothing left out and nothing twice.\n\
-    A record stays in its partition; where the target has another number of partitions, its key chooses one.";
+    A record stays in its partition; where the target has another number of partitions, its key chooses one.\n\n\
+    --through sends nothing: the processor handles the records here, and what it writes is another recording. Lookups\n\
+    hold all that was recorded of their topics, tables begin empty, and the clock is that of the records.";
 
 /// What to replay, and how.
 #[derive(Debug, Clone, Args)]
@@ -78,6 +83,8 @@ pub struct ReplayArguments {
     #[arg(long)]
     pub verify: bool,
     #[command(flatten)]
+    pub through: ThroughArguments,
+    #[command(flatten)]
     pub json: JsonFlag,
 }
 
@@ -107,13 +114,16 @@ fn time(text: &str) -> Result<i64, String> {
     time_ms.ok_or_else(|| "write a time as 2026-01-31T12:00:00Z, or milliseconds since 1970".to_owned())
 }
 
-pub(super) fn replay(options: &Options, arguments: &ReplayArguments) -> Result<(), AppError> {
+pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &ReplayArguments) -> Result<(), AppError> {
     let settings = settings(arguments)?;
     let recording = match arguments.incomplete {
         true => Recording::open_incomplete(&arguments.folder),
         false => Recording::open(&arguments.folder),
     };
     let recording = recording.map_err(ReplayError::from)?;
+    if let Some(name) = &arguments.through.through {
+        return through(processors, name, &recording, &arguments.through, arguments.json.json);
+    }
     let connection = options.connection()?;
     let registry = open_registry(&connection, BROKER_DEADLINE)?;
     let replay = Replay::prepare(&connection, registry, recording, settings, BROKER_DEADLINE)?;

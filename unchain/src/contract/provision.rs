@@ -5,7 +5,6 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{RegistryError, SchemaRegistry, Topic};
-use crate::contract::Cleanup;
 use crate::kafka::{Admin, ClientError, Connection, ExistingTopic, NewTopic};
 
 /// What applying contracts changed.
@@ -67,13 +66,5 @@ fn check_partitions(topics: &[&'static Topic], existing: &[ExistingTopic]) -> Re
 }
 
 fn new_topic(topic: &Topic) -> NewTopic {
-    let cleanup = match topic.cleanup {
-        Cleanup::Delete => "delete",
-        Cleanup::Compact => "compact",
-    };
-    let configs = vec![
-        ("cleanup.policy".to_owned(), cleanup.to_owned()),
-        ("retention.ms".to_owned(), topic.retention.as_retention_ms().to_string()),
-    ];
-    NewTopic { name: topic.name.to_owned(), partitions: topic.partitions, configs }
+    NewTopic { name: topic.name.to_owned(), partitions: topic.partitions, configs: topic.config().into() }
 }

@@ -26,6 +26,18 @@ impl Topic {
         format!("{}-value", self.name)
     }
 
+    /// What is set on the topic when it is created, by the broker's names.
+    pub fn config(&self) -> [(String, String); 2] {
+        let cleanup = match self.cleanup {
+            Cleanup::Delete => "delete",
+            Cleanup::Compact => "compact",
+        };
+        [
+            ("cleanup.policy".to_owned(), cleanup.to_owned()),
+            ("retention.ms".to_owned(), self.retention.as_retention_ms().to_string()),
+        ]
+    }
+
     /// The same declaration under another name, for as long as the process lives.
     pub(crate) fn renamed(&self, name: &str) -> &'static Topic {
         Box::leak(Box::new(Topic { name: Box::leak(Box::from(name)), ..self.clone() }))

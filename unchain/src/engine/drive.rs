@@ -1,4 +1,5 @@
-//! Drives a processor's calls without a broker: what tests of processors stand on. The calls are the engine's own.
+//! Drives a processor's calls without a broker: what tests of processors and runs of recordings stand on. The calls are
+//! the engine's own.
 //!
 //! Each completed record commits by itself: its table writes are final, its outputs are handed out at once.
 
@@ -13,21 +14,21 @@ use super::calls::{CallLimits, Calls, Step};
 use super::core::{Bounds, Core, Slot};
 use super::handling::Handling;
 use super::outbox::Outcome;
-use super::{EngineError, EngineSettings, NewPolicy};
-use crate::contract::{DecodeError, SchemaRegistry, Topic};
+use super::{EngineError, EngineSettings};
+use crate::contract::{DecodeError, RegistryError, SchemaRegistry, Topic};
 use crate::envelope;
 use crate::kafka::{Headers, NewRecord, Record};
-use crate::process::{Envelope, Failed, FailedRecord, FailurePolicy, Processor};
+use crate::process::{Envelope, Failed, FailedRecord, Failure, FailurePolicy, Processor};
 use crate::table::{FeedLookup, PartitionTables, Stores};
 
-/// The calls of one processor, on partition 0 of each of its inputs.
+/// The calls of one processor, on as many partitions of each of its inputs.
 pub struct Drive {
     processor: Processor,
     policy: Box<dyn FailurePolicy>,
     lookups: Vec<(&'static Topic, FeedLookup)>,
     handling: Handling,
-    /// The inputs with their partitions' numbers within the core.
-    slots: Vec<(&'static str, Slot)>,
+    /// The inputs, each with the core's numbers of its partitions.
+    slots: Vec<(&'static str, Vec<Slot>)>,
     offered_records: usize,
     completed_records: usize,
     retries: u64,
@@ -41,10 +42,11 @@ pub struct Handled {
     pub failed: Option<Failed>,
     pub outputs: Vec<NewRecord<'static>>,
     pub changelog: Vec<NewRecord<'static>>,
-    pub dead_letters: Vec<NewRecord<'static>>,
+    /// Or why the failure policy failed itself.
+    pub dead_letters: Result<Vec<NewRecord<'static>>, Failure>,
 }
 
-/// A test holds what it offers in memory already.
+/// Whoever offers records holds them in memory, and bounds them.
 const NO_BOUNDS: Bounds = Bounds {
     max_in_flight_records: usize::MAX,
     max_in_flight_bytes: usize::MAX,
@@ -59,7 +61,8 @@ impl Drive {
         processor: &Processor,
         registry: &Arc<dyn SchemaRegistry>,
         settings: &EngineSettings,
-        policy: NewPolicy,
+        policy: impl FnOnce(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError>,
+        partitions: i32,
     ) -> Result<Drive, EngineError> {
         processor.check()?;
         let lookups = processor.declaration().new_lookups();
@@ -76,11 +79,17 @@ impl Drive {
         for (group, of_group) in processor.groups().iter().enumerate() {
             for input in &of_group.inputs {
                 let handler = handling.calls.handler_of(input.name).expect("every input has its handler");
-                slots.push((input.name, handling.add(handler, (group, 0), 0, group as u64)));
+                let slot = |partition: i32| {
+                    let lanes = (u64::from(partition.unsigned_abs()) << 32) | group as u64;
+                    handling.add(handler, (group, partition), 0, lanes)
+                };
+                slots.push((input.name, (0..partitions).map(slot).collect()));
             }
             let (topics, options) = (processor.tables_of(group), processor.table_options(group));
-            let tables = PartitionTables::open(&Stores::memory(), 0, topics, &options)?;
-            handling.add_tables(0, (group, 0), tables);
+            for partition in 0..partitions {
+                let tables = PartitionTables::open(&Stores::memory(), partition, topics, &options)?;
+                handling.add_tables(0, (group, partition), tables);
+            }
         }
         Ok(Drive {
             processor: processor.clone(),
@@ -111,10 +120,10 @@ impl Drive {
     /// Takes a record and handles it as far as nothing has to be waited for. To be called within a runtime.
     ///
     /// # Panics
-    /// Where no handler reads its topic.
+    /// Where no handler reads its topic, or not so many partitions of it.
     pub fn offer(&mut self, record: Record) {
-        let Some(slot) = self.slot(&record.topic) else {
-            panic!("processor {} does not read {}", self.processor.name(), record.topic)
+        let Some(slot) = self.slot(&record.topic, record.partition) else {
+            panic!("processor {} does not read {}/{}", self.processor.name(), record.topic, record.partition)
         };
         self.offered_records += 1;
         if let Some(direct) = self.handling.handle(slot, record, Duration::ZERO) {
@@ -125,8 +134,9 @@ impl Drive {
         self.take_ready();
     }
 
-    fn slot(&self, input: &str) -> Option<Slot> {
-        self.slots.iter().find(|(name, _)| *name == input).map(|(_, slot)| *slot)
+    fn slot(&self, input: &str, partition: i32) -> Option<Slot> {
+        let (_, slots) = self.slots.iter().find(|(name, _)| *name == input)?;
+        slots.get(usize::try_from(partition).ok()?).copied()
     }
 
     /// Goes on with what waits until something has come to its end. May be dropped and called again.
@@ -177,8 +187,8 @@ impl Drive {
     }
 
     /// The stream time of an input's partition; `None` before its first record.
-    pub fn stream_time_ms(&self, input: &str) -> Option<i64> {
-        let time_ms = self.handling.tables(self.slot(input)?)?.stream_time_ms();
+    pub fn stream_time_ms(&self, input: &str, partition: i32) -> Option<i64> {
+        let time_ms = self.handling.tables(self.slot(input, partition)?)?.stream_time_ms();
         (time_ms > i64::MIN).then_some(time_ms)
     }
 
@@ -197,9 +207,7 @@ impl Drive {
         });
         let changelog = changelog.collect();
         let letters = failed.as_ref().map(|failed| {
-            let letters =
-                self.policy.on_failure(FailedRecord { processor: self.processor.name(), record: &record, failed });
-            letters.unwrap_or_else(|failure| panic!("the failure policy failed itself: {failure}"))
+            self.policy.on_failure(FailedRecord { processor: self.processor.name(), record: &record, failed })
         });
         let headers = |index, schema| match self.processor.envelope_kind() {
             Envelope::CloudEvents => envelope::of_output(&record, index, schema, self.processor.name()),
@@ -213,7 +221,7 @@ impl Drive {
             value: emitted.value.map(Bytes::copy_from_slice),
             headers: headers(index, emitted.topic.schema_name),
         });
-        let (outputs, dead_letters) = (outputs.collect(), letters.unwrap_or_default());
+        let (outputs, dead_letters) = (outputs.collect(), letters.unwrap_or_else(|| Ok(Vec::new())));
         self.handling.core.transaction().write(slot, changes, stream_time_ms);
         self.completed.push_back(Handled { record, failed, outputs, changelog, dead_letters });
     }

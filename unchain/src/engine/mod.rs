@@ -17,6 +17,7 @@ mod stats;
 mod take_over;
 mod topic_watch;
 mod transactions;
+pub mod virtual_time;
 mod watchdog;
 mod worker;
 

@@ -13,9 +13,18 @@ use crate::process::{FailedRecord, Failure, FailureClass, FailurePolicy};
 
 /// The policy that writes every failed record to the dead-letter topic.
 pub fn dead_letters(registry: &Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError> {
-    let mut codecs = Codecs::new(Arc::clone(registry));
-    codecs.add_encoder::<DeadLetter>()?;
-    Ok(Box::new(DeadLetters { codecs }))
+    dead_letters_by(now_ms)(registry)
+}
+
+/// The same by another wall clock, in milliseconds since the Unix epoch.
+pub fn dead_letters_by(
+    now_ms: impl Fn() -> i64 + Send + 'static,
+) -> impl FnOnce(&Arc<dyn SchemaRegistry>) -> Result<Box<dyn FailurePolicy>, RegistryError> {
+    |registry| {
+        let mut codecs = Codecs::new(Arc::clone(registry));
+        codecs.add_encoder::<DeadLetter>()?;
+        Ok(Box::new(DeadLetters { codecs, now_ms: Box::new(now_ms) }))
+    }
 }
 
 /// The largest record that a letter carries: Kafka's default limit for a record, less what the letter adds.
@@ -24,6 +33,7 @@ const MAX_REASON_BYTES: usize = 8 * 1024;
 
 struct DeadLetters {
     codecs: Codecs,
+    now_ms: Box<dyn Fn() -> i64 + Send>,
 }
 
 impl FailurePolicy for DeadLetters {
@@ -32,7 +42,7 @@ impl FailurePolicy for DeadLetters {
     }
 
     fn on_failure(&mut self, failed: FailedRecord<'_>) -> Result<Vec<NewRecord<'static>>, Failure> {
-        let mut letter = letter(failed);
+        let mut letter = letter(failed, (self.now_ms)());
         let bytes = failed.record.size_bytes();
         if bytes > MAX_LETTER_BYTES {
             // A letter that Kafka refuses would stop its partition; the record itself stands where the letter says.
@@ -53,7 +63,7 @@ impl FailurePolicy for DeadLetters {
     }
 }
 
-fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadLetter {
+fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>, failed_at_ms: i64) -> DeadLetter {
     let headers = record.headers.iter();
     DeadLetter {
         record: record.position(),
@@ -70,7 +80,7 @@ fn letter(FailedRecord { processor, record, failed }: FailedRecord<'_>) -> DeadL
         class: class(failed.class),
         reason: cut(&failed.reason),
         attempts: i32::try_from(failed.attempts).unwrap_or(i32::MAX),
-        failed_at_ms: now_ms(),
+        failed_at_ms,
     }
 }
 

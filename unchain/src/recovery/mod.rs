@@ -2,4 +2,4 @@
 
 mod dead_letters;
 
-pub use dead_letters::dead_letters;
+pub use dead_letters::{dead_letters, dead_letters_by};
