@@ -22,4 +22,6 @@ pub mod recovery;
 
 pub mod recording;
 
+pub mod import;
+
 pub mod app;

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
+use crate::import::ImportError;
 use crate::kafka::ClientError;
 
 /// A command that failed.
@@ -30,6 +31,8 @@ pub enum AppError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -45,6 +48,7 @@ impl AppError {
             | AppError::UnknownPartition { .. }
             | AppError::OffsetOutOfRange { .. }
             | AppError::Config(_) => 2,
+            AppError::Import(error) if error.is_wrong_usage() => 2,
             _ => 1,
         }
     }

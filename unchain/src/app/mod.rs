@@ -15,6 +15,7 @@ mod config;
 mod consume;
 mod error;
 mod graph;
+mod import;
 mod logging;
 mod options;
 mod run;
@@ -33,6 +34,7 @@ pub use config::{Config, ConfigError};
 pub use consume::ConsumeArguments;
 pub use error::{AppError, exit_code};
 pub use graph::GraphArguments;
+pub use import::{ImportArguments, ImportCodec, ImportSourceArguments};
 pub use logging::start_logging;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
 pub use run::RunArguments;
@@ -64,6 +66,9 @@ pub enum Command {
     /// Read a topic: one JSON object a line, with Avro values as JSON.
     #[command(after_help = consume::EXAMPLE)]
     Consume(ConsumeArguments),
+    /// Make a recording of a foreign event log: CSV, JSON lines, or what kcat and the console consumer print.
+    #[command(after_help = import::EXAMPLE)]
+    Import(Box<ImportArguments>),
 }
 
 /// The command line of a program that has no commands of its own.
@@ -122,6 +127,7 @@ impl App {
             Command::Topics { command } => topics::topics(&self.all_topics(), options, command),
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
+            Command::Import(arguments) => import::import(arguments),
         }
     }
 

@@ -17,6 +17,7 @@ mod view;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use lookup::{AnyLookup, FeedLookup, LookupTable};
+pub(crate) use murmur2::partition_of;
 pub use options::{StoreSettings, TableOptions};
 pub use partition::{Change, PartitionTables};
 pub use reader::{QueryError, TableReader};
