@@ -26,4 +26,6 @@ pub mod replay;
 
 pub mod rehearse;
 
+pub mod import;
+
 pub mod app;

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
+use crate::import::ImportError;
 use crate::kafka::ClientError;
 use crate::recording::{RecordError, RecordingError};
 use crate::rehearse::RehearsalError;
@@ -46,6 +47,8 @@ pub enum AppError {
     Different { records: u64, against: PathBuf },
     #[error("folder {} cannot be made for what is to be compared: {source}", .folder.display())]
     TemporaryFolder { folder: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -66,6 +69,7 @@ impl AppError {
             AppError::Replay(error) => error.exit_code(),
             AppError::Different { .. } => 3,
             AppError::Recording(error) if error.is_misuse() => 2,
+            AppError::Import(error) if error.is_wrong_usage() => 2,
             _ => 1,
         }
     }

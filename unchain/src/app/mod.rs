@@ -15,6 +15,7 @@ mod config;
 mod consume;
 mod error;
 mod graph;
+mod import;
 mod logging;
 mod moment;
 mod options;
@@ -39,6 +40,7 @@ pub use config::{Config, ConfigError};
 pub use consume::ConsumeArguments;
 pub use error::{AppError, exit_code};
 pub use graph::GraphArguments;
+pub use import::{ImportArguments, ImportSourceArguments};
 pub use logging::start_logging;
 pub use moment::Moment;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
@@ -81,6 +83,9 @@ pub enum Command {
     /// Replay a recording into topics, each record exactly once; killed and run again, it goes on where it stood.
     #[command(after_help = replay::EXAMPLE)]
     Replay(Box<ReplayArguments>),
+    /// Make a recording of a foreign event log: CSV, JSON lines, or what kcat and the console consumer print.
+    #[command(after_help = import::EXAMPLE)]
+    Import(Box<ImportArguments>),
 }
 
 /// The command line of a program that has no commands of its own.
@@ -141,6 +146,7 @@ impl App {
             Command::Consume(arguments) => consume::consume(options, arguments),
             Command::Record(arguments) => record::record_topics(options, arguments),
             Command::Replay(arguments) => replay::replay(&self.processors, options, arguments),
+            Command::Import(arguments) => import::import(arguments),
         }
     }
 

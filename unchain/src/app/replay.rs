@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::import::{ImportSourceArguments, ImportWatch};
 use super::through::{ThroughArguments, through};
 use super::{AppError, BROKER_DEADLINE, JsonFlag, Options, Signals};
 use crate::contract::open_registry;
+use crate::import::import_beside;
 use crate::process::Processor;
 use crate::process::window::{format_time, parse_time};
 use crate::recording::{Recording, Span};
@@ -31,9 +33,9 @@ pub(super) const EXAMPLE: &str = "Example:\n  replay recordings/monday --speed 1
 /// What to replay, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArguments {
-    /// The recording's folder.
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
+    /// A recording's folder, or a file that `import` understands: it is imported into FILE.recording first.
+    #[arg(value_name = "DIR|FILE")]
+    pub source: PathBuf,
     /// A factor of the recorded pace, as 10x or 0.5x, or max.
     #[arg(long, default_value = "1x")]
     pub speed: Speed,
@@ -82,6 +84,8 @@ pub struct ReplayArguments {
     /// When all is replayed, compare the target with the recording; a difference exits with 3.
     #[arg(long)]
     pub verify: bool,
+    #[command(flatten, next_help_heading = "Reading a FILE")]
+    pub file: ImportSourceArguments,
     #[command(flatten)]
     pub through: ThroughArguments,
     #[command(flatten)]
@@ -116,11 +120,7 @@ fn time(text: &str) -> Result<i64, String> {
 
 pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &ReplayArguments) -> Result<(), AppError> {
     let settings = settings(arguments)?;
-    let recording = match arguments.incomplete {
-        true => Recording::open_incomplete(&arguments.folder),
-        false => Recording::open(&arguments.folder),
-    };
-    let recording = recording.map_err(ReplayError::from)?;
+    let recording = open(arguments)?;
     if let Some(name) = &arguments.through.through {
         return through(processors, name, &recording, &arguments.through, arguments.json.json);
     }
@@ -138,6 +138,23 @@ pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &Re
     let verified = if arguments.verify && replayed.is_complete { Some(replay.verify()?) } else { None };
     print_result(&replayed, verified, arguments.json.json);
     if replayed.is_complete { Ok(()) } else { Err(ReplayError::Stopped.into()) }
+}
+
+/// The recording; that of a file is made where it is not there yet, or no longer the file's.
+fn open(arguments: &ReplayArguments) -> Result<Recording, AppError> {
+    let folder = if arguments.source.is_file() {
+        let mut watch = ImportWatch::new()?;
+        let imported = import_beside(&arguments.source, &arguments.file.options(), &mut watch);
+        watch.end();
+        imported?.0
+    } else {
+        arguments.source.clone()
+    };
+    let recording = match arguments.incomplete {
+        true => Recording::open_incomplete(&folder),
+        false => Recording::open(&folder),
+    };
+    Ok(recording.map_err(ReplayError::from)?)
 }
 
 fn settings(arguments: &ReplayArguments) -> Result<ReplaySettings, ReplayError> {

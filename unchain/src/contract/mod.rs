@@ -39,6 +39,7 @@ pub use reading::Reading;
 pub use registry::{RegisteredSchema, RegistryError, SchemaId, SchemaRegistry};
 pub use registry_state::{Registration, RegistryState, id_of};
 pub use registry_topic::open_registry;
+pub(crate) use resolution::default_datum;
 pub use resolution::{Resolution, ResolutionError};
 pub use topic::{Cleanup, Retention, Topic};
 

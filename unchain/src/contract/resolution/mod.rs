@@ -10,6 +10,7 @@ mod rewrite;
 mod tests;
 
 use apache_avro::Schema;
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{Input, Malformed};
@@ -32,6 +33,13 @@ impl std::fmt::Display for ResolutionError {
             write!(f, "field {}: {}", self.field, self.reason)
         }
     }
+}
+
+/// The bytes of a default that a field of a record's schema has; `None` where it is not of the field's type.
+pub(crate) fn default_datum(record: &Schema, field: &Schema, default: &Value) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    default::default_bytes(&names_of(record), field, default, &mut bytes)?;
+    Some(bytes)
 }
 
 /// The way from a writer's schema to a reader's.
