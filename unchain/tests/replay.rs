@@ -224,7 +224,8 @@ fn a_second_process_takes_a_replay_over(connection: &Connection) {
         (0..200).for_each(|_| has_started.recv_timeout(DEADLINE).unwrap());
         let second = fixture.prepare(flat_out()).unwrap();
         assert!(run(&second).is_complete);
-        assert!(matches!(first.join().unwrap(), Err(ReplayError::TakenOver { .. })));
+        let first = first.join().unwrap();
+        assert!(matches!(first, Err(ReplayError::TakenOver { .. })), "{first:?}");
         assert_eq!(second.verify().unwrap().records, 6_000);
     });
     assert_eq!(fixture.replayed(PARTITIONS).len(), 6_000);

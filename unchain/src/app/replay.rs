@@ -203,7 +203,6 @@ fn print_preview(preview: &Preview, id: &str, json: bool) {
 
 fn print_result(replayed: &Replayed, verified: Option<Verified>, json: bool) {
     let Replayed { replay_id, records, bytes, seconds, resumed_records, is_complete } = replayed;
-    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let records_per_second = (*records as f64 / seconds.max(1e-3)).round();
     if json {
         let result = json!({
@@ -269,13 +268,11 @@ impl Progress {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(records: u64, within: Duration) -> f64 {
     records as f64 / within.as_secs_f64().max(1e-3)
 }
 
 /// The time left: what the recording's times say, or at full speed the rate.
-#[allow(clippy::cast_precision_loss, reason = "a time for people")]
 fn left(speed: Speed, status: &ReplayStatus, rate: f64) -> Option<Duration> {
     let seconds = match speed {
         Speed::Times(factor) if status.due_ms >= 0 => {
