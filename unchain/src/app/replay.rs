@@ -123,9 +123,10 @@ pub(super) fn replay(options: &Options, arguments: &ReplayArguments) -> Result<(
     }
     let signals = Signals::watch().map_err(AppError::Signals)?;
     let mut progress = Progress::new(arguments.speed);
-    let replayed = replay.run(&|at_most| signals.wait(at_most), &mut |status| progress.show(status))?;
+    let stop = |at_most| signals.wait(at_most);
+    let replayed = replay.run(&stop, &mut |status| progress.show(status))?;
     progress.end();
-    let verified = if arguments.verify && replayed.is_complete { Some(replay.verify()?) } else { None };
+    let verified = if arguments.verify && replayed.is_complete { Some(replay.verify(&stop)?) } else { None };
     print_result(&replayed, verified, arguments.json.json);
     if replayed.is_complete { Ok(()) } else { Err(ReplayError::Stopped.into()) }
 }
