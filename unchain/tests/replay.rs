@@ -74,10 +74,12 @@ impl Fixture {
             ranges: (0..PARTITIONS).map(|partition| (partition, range)).collect(),
             schemas: Vec::new(),
         };
+        let refunds = RecordedTopic { name: "refunds".to_owned(), ranges: BTreeMap::new(), ..topic.clone() };
+        let topics = vec![topic, refunds];
         let roll = SegmentRoll { max_segment_bytes: 100_000, max_segment_age: Duration::MAX };
         let settings = RecordingSettings { roll, ..RecordingSettings::default() };
         let mut writer =
-            RecordingWriter::create(folder.path(), &settings, "r-1".to_owned(), started_ms, vec![topic]).unwrap();
+            RecordingWriter::create(folder.path(), &settings, "r-1".to_owned(), started_ms, topics).unwrap();
         let numbers: Vec<_> = (0..PARTITIONS).map(|partition| writer.partition(&at(partition)).unwrap()).collect();
         for number in 0..records {
             for partition in 0..PARTITIONS {
@@ -125,7 +127,12 @@ impl Fixture {
 }
 
 fn flat_out() -> ReplaySettings {
-    ReplaySettings { speed: Speed::Max, to_topic: "replayed".parse().unwrap(), ..ReplaySettings::default() }
+    ReplaySettings {
+        speed: Speed::Max,
+        topics: vec![NamePattern::new("ord*")],
+        to_topic: "replayed".parse().unwrap(),
+        ..ReplaySettings::default()
+    }
 }
 
 fn run(replay: &Replay) -> Replayed {
@@ -148,7 +155,7 @@ fn every_record_once_into_another_number_of_partitions(connection: &Connection) 
     let replay = fixture.prepare(flat_out()).unwrap();
     let replayed = run(&replay);
     assert_eq!((replayed.records, replayed.is_complete), (30_000, true));
-    assert_eq!(replay.verify().unwrap().records, 30_000);
+    assert_eq!(replay.verify(&|_| false).unwrap().records, 30_000);
     let found = fixture.replayed(5);
     assert_eq!(found.len(), 30_000);
     // A key's records are in one partition.
@@ -169,7 +176,7 @@ fn every_record_once_into_another_number_of_partitions(connection: &Connection) 
     // And again, when asked for: the check then begins where this one began.
     let anew = fixture.prepare(ReplaySettings { again: true, ..flat_out() }).unwrap();
     assert_eq!(run(&anew).records, 30_000);
-    anew.verify().unwrap();
+    anew.verify(&|_| false).unwrap();
     assert_eq!(fixture.replayed(5).len(), 60_000);
 }
 
@@ -197,11 +204,11 @@ fn a_replay_that_is_stopped_again_and_again_leaves_no_gap_and_nothing_twice(conn
         if replayed.is_complete {
             break;
         }
-        assert!(matches!(replay.verify(), Err(ReplayError::NotEnded { .. })));
+        assert!(matches!(replay.verify(&|_| false), Err(ReplayError::NotEnded { .. })));
     }
     assert!(runs > 3, "{runs} runs");
     assert_eq!(records, 6_000);
-    assert_eq!(fixture.prepare(settings).unwrap().verify().unwrap().records, 6_000);
+    assert_eq!(fixture.prepare(settings).unwrap().verify(&|_| false).unwrap().records, 6_000);
     let found = fixture.replayed(PARTITIONS);
     assert_eq!(found.len(), 6_000);
     assert!(found.iter().all(|record| record.timestamp_ms > now_ms() - 50_000), "times are moved");
@@ -224,8 +231,9 @@ fn a_second_process_takes_a_replay_over(connection: &Connection) {
         (0..200).for_each(|_| has_started.recv_timeout(DEADLINE).unwrap());
         let second = fixture.prepare(flat_out()).unwrap();
         assert!(run(&second).is_complete);
-        assert!(matches!(first.join().unwrap(), Err(ReplayError::TakenOver { .. })));
-        assert_eq!(second.verify().unwrap().records, 6_000);
+        let first = first.join().unwrap();
+        assert!(matches!(first, Err(ReplayError::TakenOver { .. })), "{first:?}");
+        assert_eq!(second.verify(&|_| false).unwrap().records, 6_000);
     });
     assert_eq!(fixture.replayed(PARTITIONS).len(), 6_000);
 }
@@ -234,7 +242,7 @@ fn a_difference_is_found_and_named(connection: &Connection) {
     let fixture = Fixture::record(connection.clone(), 500, &[RECORDED_ID]);
     let replay = fixture.prepare(flat_out()).unwrap();
     run(&replay);
-    replay.verify().unwrap();
+    replay.verify(&|_| false).unwrap();
     let publisher = Publisher::new(connection, PublisherSettings::default()).unwrap();
     let planted = NewRecord {
         topic: "replayed",
@@ -246,7 +254,9 @@ fn a_difference_is_found_and_named(connection: &Connection) {
     };
     publisher.send(&planted).unwrap();
     publisher.flush(DEADLINE).unwrap();
-    let ReplayError::Differs(difference) = replay.verify().unwrap_err() else { panic!("a difference was planted") };
+    let ReplayError::Differs(difference) = replay.verify(&|_| false).unwrap_err() else {
+        panic!("a difference was planted")
+    };
     assert_eq!((difference.kind, difference.at.partition, difference.index), (DifferenceKind::Extra, 1, 500));
     assert_eq!(difference.key.as_deref(), Some(&b"planted"[..]));
     let error = ReplayError::Differs(difference);
@@ -259,7 +269,7 @@ fn a_record_that_is_gone_from_the_target_is_found(connection: &Connection) {
     let replay = fixture.prepare(flat_out()).unwrap();
     run(&replay);
     Admin::new(connection, DEADLINE).unwrap().delete_records("replayed", &[(2, Some(3))]).unwrap();
-    let error = replay.verify().unwrap_err();
+    let error = replay.verify(&|_| false).unwrap_err();
     assert!(error.to_string().contains("replayed/2"), "{error}");
 }
 
@@ -283,7 +293,7 @@ fn nothing_is_written_where_a_schema_is_missing(connection: &Connection) {
     assert!(!fixture.topics().contains(&"replayed".to_owned()));
     let raw = fixture.prepare(ReplaySettings { raw: true, ..flat_out() }).unwrap();
     assert_eq!(run(&raw).records, 30);
-    raw.verify().unwrap();
+    raw.verify(&|_| false).unwrap();
 }
 
 fn nothing_is_written_where_a_file_is_damaged(connection: &Connection) {
@@ -310,7 +320,7 @@ fn old_records_are_not_sent_into_retention(connection: &Connection) {
     fixture.create_target(3, &[("retention.ms", "-1")]);
     let kept = fixture.prepare(flat_out()).unwrap();
     assert_eq!(run(&kept).records, 30);
-    kept.verify().unwrap();
+    kept.verify(&|_| false).unwrap();
 }
 
 fn a_dry_run_counts_and_writes_nothing(connection: &Connection) {
@@ -325,7 +335,7 @@ fn a_dry_run_counts_and_writes_nothing(connection: &Connection) {
     assert!(preview.takes.unwrap() < Duration::from_millis(101), "{preview:?}");
     let replay = fixture.prepare(settings).unwrap();
     assert_eq!(run(&replay).records, topic.records);
-    replay.verify().unwrap();
+    replay.verify(&|_| false).unwrap();
     let found = fixture.replayed(PARTITIONS);
     let keys: BTreeSet<_> = by_key(&found).into_keys().flatten().collect();
     assert_eq!(keys, BTreeSet::from([Bytes::from_static(b"key-0"), Bytes::from_static(b"key-1")]));
@@ -337,6 +347,11 @@ fn what_is_asked_for_wrongly_is_told(connection: &Connection) {
     let unknown = unknown.err().unwrap();
     assert!(unknown.to_string().contains("none.*") && unknown.to_string().contains(TOPIC), "{unknown}");
     assert_eq!(unknown.exit_code(), 2);
+    let both = fixture.prepare(ReplaySettings { topics: Vec::new(), ..flat_out() }).err().unwrap();
+    assert!(matches!(both, ReplayError::OneTarget { .. }), "{both}");
+    let each = ReplaySettings { topics: Vec::new(), to_topic: "copy.{topic}".parse().unwrap(), ..flat_out() };
+    let names: Vec<_> = fixture.prepare(each).unwrap().targets().iter().map(|target| target.name.clone()).collect();
+    assert_eq!(names, ["copy.orders", "copy.refunds"]);
     let missing = fixture.prepare(ReplaySettings { create_topics: false, ..flat_out() }).err().unwrap();
     assert!(matches!(missing, ReplayError::NoTarget { .. }), "{missing}");
     let named = ReplaySettings { id: Some("mine".to_owned()), ..flat_out() };

@@ -133,9 +133,10 @@ pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &Re
     }
     let signals = Signals::watch().map_err(AppError::Signals)?;
     let mut progress = Progress::new(arguments.speed);
-    let replayed = replay.run(&|at_most| signals.wait(at_most), &mut |status| progress.show(status))?;
+    let stop = |at_most| signals.wait(at_most);
+    let replayed = replay.run(&stop, &mut |status| progress.show(status))?;
     progress.end();
-    let verified = if arguments.verify && replayed.is_complete { Some(replay.verify()?) } else { None };
+    let verified = if arguments.verify && replayed.is_complete { Some(replay.verify(&stop)?) } else { None };
     print_result(&replayed, verified, arguments.json.json);
     if replayed.is_complete { Ok(()) } else { Err(ReplayError::Stopped.into()) }
 }
@@ -230,7 +231,6 @@ fn print_preview(preview: &Preview, id: &str, json: bool) {
 
 fn print_result(replayed: &Replayed, verified: Option<Verified>, json: bool) {
     let Replayed { replay_id, records, bytes, seconds, resumed_records, is_complete } = replayed;
-    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let records_per_second = (*records as f64 / seconds.max(1e-3)).round();
     if json {
         let result = json!({
@@ -296,13 +296,11 @@ impl Progress {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(records: u64, within: Duration) -> f64 {
     records as f64 / within.as_secs_f64().max(1e-3)
 }
 
 /// The time left: what the recording's times say, or at full speed the rate.
-#[allow(clippy::cast_precision_loss, reason = "a time for people")]
 fn left(speed: Speed, status: &ReplayStatus, rate: f64) -> Option<Duration> {
     let seconds = match speed {
         Speed::Times(factor) if status.due_ms >= 0 => {

@@ -102,7 +102,6 @@ mod tests {
         #[test]
         fn a_merge_that_is_gone_on_with_anywhere_finds_the_same_order(streams in streams(), share in 0.0..1.0) {
             let order = from_the_start(&streams);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
             let cut = (order.len() as f64 * share) as usize;
             let (mut next, mut dues) = (vec![0; streams.len()], vec![i64::MIN; streams.len()]);
             for (stream, index) in &order[..cut] {

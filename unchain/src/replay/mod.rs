@@ -177,8 +177,10 @@ impl Replay {
         match failure {
             ReplayError::Client(error) if error.kind() == ErrorKind::Stop => Err(error.into()),
             ReplayError::Client(error) => {
-                // The broker fences a transaction that has timed out as well.
-                if error.kind() == ErrorKind::Fenced && self.is_taken_over(owner, stop)? {
+                // A producer that is fenced may only hear that it has failed for good; and one whose transaction has timed
+                // out is fenced as well.
+                let may_be_fenced = matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Rebuild);
+                if may_be_fenced && self.is_taken_over(owner, stop)? {
                     return Err(ReplayError::TakenOver { id: self.plan.id.clone() });
                 }
                 Ok(error)

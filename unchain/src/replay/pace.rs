@@ -87,7 +87,6 @@ impl Pace {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a distance of milliseconds has far fewer than 52 bits")]
 fn seconds(from_ms: i64, to_ms: i64) -> f64 {
     to_ms.saturating_sub(from_ms) as f64 / 1_000.0
 }
@@ -118,7 +117,7 @@ mod tests {
     /// The most records within any 100 ms.
     fn most_in_100_ms(sent: &[Duration]) -> usize {
         let within =
-            |index: usize| sent[index..].iter().take_while(|at| **at < sent[index] + Duration::from_millis(100));
+            |index: usize| sent[index..].iter().take_while(move |at| **at < sent[index] + Duration::from_millis(100));
         (0..sent.len()).map(|index| within(index).count()).max().unwrap_or(0)
     }
 
@@ -141,7 +140,8 @@ mod tests {
     fn a_commit_now_and_then_does_not_add_up() {
         // 1,000 records a second for 20 s; each 50 ms a commit takes 10 ms.
         let dues: Vec<i64> = (0..20_000).collect();
-        let hold_up = |index: usize| if index % 50 == 0 { Duration::from_millis(10) } else { Duration::from_micros(3) };
+        let hold_up =
+            |index: usize| if index.is_multiple_of(50) { Duration::from_millis(10) } else { Duration::from_micros(3) };
         let sent = sent(1.0, &dues, hold_up);
         assert!(drift(&sent, Duration::from_secs(20)) < 0.01, "{:?}", sent.last());
         assert!(most_in_100_ms(&sent) <= 230, "{}", most_in_100_ms(&sent));
@@ -180,7 +180,6 @@ mod tests {
             let mut due = 1_700_000_000_000;
             let dues: Vec<i64> = gaps.iter().map(|gap| { due += gap; due }).collect();
             let sent = sent(factor, &dues, |_| Duration::from_micros(1));
-            #[allow(clippy::cast_precision_loss)]
             let expected = (dues[dues.len() - 1] - dues[0]) as f64 / 1_000.0 / factor;
             let took = (*sent.last().unwrap() - sent[0]).as_secs_f64();
             // A hundredth, or what a wait is rounded to in a replay of less than a second.

@@ -121,39 +121,43 @@ impl<'a> Session<'a> {
         outside: &mut Outside<'_>,
         committed: &mut dyn FnMut(&ReplayStatus),
     ) -> Result<Ended, ReplayError> {
-        let started = Instant::now();
-        let (mut sent, mut last_look) = (0_u64, started);
+        let (started, mut sent) = (Instant::now(), 0_u64);
         loop {
-            let Some(next) = self.source.next()? else {
-                self.commit(committed)?;
-                (outside.report)(&self.status);
-                return Ok(Ended::AtTheEnd);
-            };
-            self.status.due_ms = next.due_ms;
             if self.pace.is_some() || sent.is_multiple_of(RECORDS_A_LOOK) {
-                let due_ms = next.due_ms;
-                last_look = Instant::now();
-                let wait = self.pace.as_mut().and_then(|pace| pace.wait(last_look - started, due_ms));
-                if self.look(last_look, wait, outside, committed)? {
+                let now = Instant::now();
+                let wait = self.wait(now - started)?;
+                if self.look(now, wait, outside, committed)? {
                     self.commit(committed)?;
                     return Ok(Ended::Stopped);
                 }
                 if wait.is_some() {
                     continue;
                 }
+                if self.open_since.is_none() {
+                    self.producer.begin()?;
+                    self.open_since = Some(now);
+                }
             }
-            if self.open_since.is_none() {
-                self.producer.begin()?;
-                self.open_since = Some(last_look);
+            if !self.send_next()? {
+                self.commit(committed)?;
+                (outside.report)(&self.status);
+                return Ok(Ended::AtTheEnd);
             }
-            self.send_next()?;
             sent += 1;
         }
     }
 
-    fn send_next(&mut self) -> Result<(), ReplayError> {
-        let Some(next) = self.source.next()? else { return Ok(()) };
+    /// How long the next record has to wait; `None` where it is due, or where there is none.
+    fn wait(&mut self, now: Duration) -> Result<Option<Duration>, ReplayError> {
+        let Some(pace) = &mut self.pace else { return Ok(None) };
+        Ok(self.source.next()?.and_then(|next| pace.wait(now, next.due_ms)))
+    }
+
+    /// Sends the next record into the open transaction; `false` at the end.
+    fn send_next(&mut self) -> Result<bool, ReplayError> {
+        let Some(next) = self.source.next()? else { return Ok(false) };
         let stream = next.stream;
+        self.status.due_ms = next.due_ms;
         let mut bytes = None;
         if self.reshape.wants(&next.record) {
             let at = &self.plan.partitions[stream];
@@ -171,7 +175,7 @@ impl<'a> Session<'a> {
             self.status.sent_records += 1;
             self.status.sent_bytes += bytes as u64;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Commits what is old enough, reports, and waits for a record's time; tells whether the replay is to stop.

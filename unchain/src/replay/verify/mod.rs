@@ -37,6 +37,8 @@ struct Range {
 }
 
 const MAX_LENT_RECORDS: usize = 10_000;
+/// Less than a recorder's: what is read waits for nobody.
+const READ_AHEAD: BulkSettings = BulkSettings { max_prefetched_bytes: 8 * 1024 * 1024, max_prefetched_records: 20_000 };
 const READ_WAIT: Duration = Duration::from_millis(100);
 /// How long a partition that has more brings nothing.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
@@ -46,8 +48,9 @@ impl Replay {
     /// Compares the target with the recording, from where the replay began.
     ///
     /// # Errors
-    /// [`ReplayError::Differs`] with the first difference, [`ReplayError::NotEnded`].
-    pub fn verify(&self) -> Result<Verified, ReplayError> {
+    /// [`ReplayError::Differs`] with the first difference, [`ReplayError::NotEnded`], [`ReplayError::Stopped`] where
+    /// `stop` says so.
+    pub fn verify(&self, stop: &dyn Fn(Duration) -> bool) -> Result<Verified, ReplayError> {
         let id = &self.plan.id;
         let stored = progress::load(&self.connection, id, self.deadline)?;
         progress::check(&stored, id, &self.plan.digest)?;
@@ -59,12 +62,17 @@ impl Replay {
         }
         let ranges = self.ranges(begin)?;
         let mut expected: BTreeMap<(usize, i32), Chain> = BTreeMap::new();
+        let mut seen = 0_usize;
         self.each_expected(begin, |target, _, outgoing| {
+            seen += 1;
+            if seen.is_multiple_of(MAX_LENT_RECORDS) && stop(Duration::ZERO) {
+                return Err(ReplayError::Stopped);
+            }
             let partition = outgoing.partition.unwrap_or(0);
             expected.entry((target, partition)).or_default().add_outgoing(outgoing);
             Ok(())
         })?;
-        let found = self.found(&ranges)?;
+        let found = self.found(&ranges, stop)?;
         for (range, found) in ranges.iter().zip(&found) {
             let expected = expected.get(&(range.target, range.at.partition)).copied().unwrap_or_default();
             if expected != *found {
@@ -111,14 +119,18 @@ impl Replay {
     }
 
     /// The chain of each range as the target holds it.
-    fn found(&self, ranges: &[Range]) -> Result<Vec<Chain>, ReplayError> {
+    fn found(&self, ranges: &[Range], stop: &dyn Fn(Duration) -> bool) -> Result<Vec<Chain>, ReplayError> {
         let mut chains = vec![Chain::default(); ranges.len()];
         let reading: Vec<usize> = (0..ranges.len()).filter(|index| ranges[*index].start < ranges[*index].end).collect();
         let partitions: Vec<_> =
             reading.iter().map(|index| (ranges[*index].at.clone(), ranges[*index].start)).collect();
         let ends: Vec<i64> = reading.iter().map(|index| ranges[*index].end).collect();
         let mut reader = RangeReader::open(self, &partitions, ends)?;
-        while reader.read(|source, record| chains[reading[source]].add_lent(record))? {}
+        while reader.read(|source, record| chains[reading[source]].add_lent(record))? {
+            if stop(Duration::ZERO) {
+                return Err(ReplayError::Stopped);
+            }
+        }
         Ok(chains)
     }
 }
@@ -140,7 +152,7 @@ impl RangeReader {
     fn open(replay: &Replay, partitions: &[(TopicPartition, i64)], ends: Vec<i64>) -> Result<RangeReader, ClientError> {
         let reader = match partitions.is_empty() {
             true => None,
-            false => Some(BulkReader::open(&replay.connection, partitions, &BulkSettings::default())?),
+            false => Some(BulkReader::open(&replay.connection, partitions, &READ_AHEAD)?),
         };
         let is_read = vec![false; ends.len()];
         Ok(RangeReader { reader, ends, is_read, last_record: Instant::now() })
