@@ -30,7 +30,8 @@ fn value<C: Contract>(id: SchemaId, value: &C) -> Option<Bytes> {
 
 fn topic<C: Contract>() -> RecordedTopic {
     let ranges = (0..PARTITIONS).map(|partition| (partition, OffsetRange { start: 0, end: 0 })).collect();
-    RecordedTopic { name: C::TOPIC.name.to_owned(), partitions: PARTITIONS, config: BTreeMap::new(), ranges }
+    let (name, config) = (C::TOPIC.name.to_owned(), BTreeMap::new());
+    RecordedTopic { name, partitions: PARTITIONS, config, ranges, schemas: Vec::new() }
 }
 
 /// Items of ten keys, one each 10 ms, and a limit for each key but one.
@@ -67,7 +68,7 @@ fn record(folder: &Path) -> Recording {
         let row = value(NARROW_ID, &Narrow { key: key.clone(), number: 1_000 + number });
         append(3, Narrow::TOPIC.name, 0, 0, &key, row);
     }
-    writer.schema(ITEM_ID.0, Item::TOPIC.schema).unwrap();
+    writer.schema(Item::TOPIC.name, ITEM_ID.0, Item::TOPIC.schema).unwrap();
     writer.schema(NARROW_ID.0, Narrow::TOPIC.schema).unwrap();
     writer.finish(ends, Vec::new()).unwrap();
     Recording::open(folder).unwrap()

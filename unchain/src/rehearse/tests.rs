@@ -33,7 +33,7 @@ fn value(schema: &str, n: u8, s: &str) -> Option<Vec<u8>> {
 
 fn record(folder: &Path, id: &str, (schema_id, schema): (u32, &str), outputs: &[Output]) -> Recording {
     let ranges = (0..2).map(|partition| (partition, OffsetRange { start: 0, end: 0 })).collect();
-    let topic = RecordedTopic { name: "t".to_owned(), partitions: 2, config: BTreeMap::new(), ranges };
+    let topic = RecordedTopic { name: "t".to_owned(), partitions: 2, config: BTreeMap::new(), ranges, schemas: Vec::new() };
     let settings = RecordingSettings::default();
     let mut writer = RecordingWriter::create(folder, &settings, id.to_owned(), 0, vec![topic]).unwrap();
     let places = [0, 1].map(|partition| writer.partition(&TopicPartition { topic: "t".into(), partition }).unwrap());
@@ -50,7 +50,7 @@ fn record(folder: &Path, id: &str, (schema_id, schema): (u32, &str), outputs: &[
         writer.append(places[place], &record).unwrap();
         offsets[place] += 1;
     }
-    writer.schema(schema_id, schema).unwrap();
+    writer.schema("t", schema_id, schema).unwrap();
     writer.finish(offsets.to_vec(), Vec::new()).unwrap();
     Recording::open(folder).unwrap()
 }
