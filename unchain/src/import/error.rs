@@ -51,7 +51,7 @@ pub enum ImportError {
     Sort { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     Recording(#[from] RecordingError),
-    #[error("the import was interrupted: {} is not complete; remove it before the next try", .out.display())]
+    #[error("the import was interrupted before {} was complete", .out.display())]
     Interrupted { out: PathBuf },
 }
 

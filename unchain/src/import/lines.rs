@@ -88,7 +88,7 @@ impl Lines {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let end = memchr(found);
+            let end = line_end(found);
             let part = &found[..end.unwrap_or(found.len())];
             let kept = part.len().min(room);
             line.extend_from_slice(&part[..kept]);
@@ -106,7 +106,7 @@ impl Lines {
     }
 }
 
-fn memchr(bytes: &[u8]) -> Option<usize> {
+fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
 

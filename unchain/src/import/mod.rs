@@ -9,6 +9,7 @@ mod csv;
 mod draft;
 mod encoding;
 mod error;
+mod identity;
 mod json;
 mod kcat;
 mod landing;
@@ -29,8 +30,9 @@ mod times;
 mod topics;
 
 pub use error::{BadLine, Fault, FaultReason, ImportError, MappingProblem};
+pub use identity::{import_beside, is_current};
 pub use options::{ConsolePart, DEFAULT_MAX_LINE_BYTES, Format, ImportOptions, OnError};
-pub use run::{ImportObserver, ImportSummary, ImportedTopic, import, import_beside, is_current};
+pub use run::{ImportObserver, ImportSummary, ImportedTopic, import};
 pub use sketch::sketch_mapping;
 
 use run::OBSERVED_EVERY;

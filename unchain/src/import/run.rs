@@ -1,17 +1,16 @@
 //! An import from its beginning to its end: guess, read, sort, write, tell.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::draft::Draft;
 use super::error::{BadLine, Fault, FaultReason, shown};
+use super::identity::{check_free, import_id};
 use super::landing::Landing;
 use super::letters::Letters;
-use super::mapping::{LoadedMapping, MAX_PARTITIONS};
+use super::mapping::MAX_PARTITIONS;
 use super::options::guess;
 use super::sort::Sorter;
 use super::source::{Next, Source};
@@ -19,7 +18,7 @@ use super::topics::{MAX_TOPICS, Topics, name_fault};
 use super::{Format, ImportError, ImportOptions, OnError};
 use crate::contract::Contract;
 use crate::contract::system::DeadLetter;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::RecordingError;
 
 /// What an import tells while it goes on.
 pub trait ImportObserver {
@@ -89,78 +88,6 @@ pub fn import(
     check_free(out)?;
     let id = import_id(file, options)?;
     Import::new(file, out, format, options)?.run(id, observer)
-}
-
-/// Whether a folder holds the finished import of this file, as it is now, by these options.
-pub fn is_current(recording: &Path, file: &Path, options: &ImportOptions) -> Result<bool, ImportError> {
-    match Recording::open(recording) {
-        Ok(found) => Ok(found.manifest().id == import_id(file, options)?),
-        Err(RecordingError::NoRecording { .. } | RecordingError::Incomplete { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The recording `FILE.recording` beside a file: as it is where it is current, otherwise made anew. Only what an import has
-/// made is ever removed.
-pub fn import_beside(
-    file: &Path,
-    options: &ImportOptions,
-    observer: &mut dyn ImportObserver,
-) -> Result<(PathBuf, Option<ImportSummary>), ImportError> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".recording");
-    let out = PathBuf::from(name);
-    if is_current(&out, file, options)? {
-        return Ok((out, None));
-    }
-    if Recording::open_incomplete(&out).is_ok_and(|found| found.manifest().id.starts_with(ID_PREFIX)) {
-        std::fs::remove_dir_all(&out).map_err(|source| RecordingError::Write { file: out.clone(), source })?;
-    }
-    import(file, &out, options, observer).map(|summary| (out, Some(summary)))
-}
-
-const ID_PREFIX: &str = "import-";
-
-/// Tells imports apart: the file by name, size and time, and everything that decides what its records are.
-fn import_id(file: &Path, options: &ImportOptions) -> Result<String, ImportError> {
-    let failed = |error| ImportError::read(file, error);
-    let metadata = std::fs::metadata(file).map_err(failed)?;
-    let modified = metadata.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut digest = Sha256::new();
-    let mut add = |text: &str| {
-        digest.update((text.len() as u64).to_le_bytes());
-        digest.update(text);
-    };
-    add(&file.file_name().unwrap_or_default().to_string_lossy());
-    add(&format!("{} {}", metadata.len(), modified.as_nanos()));
-    add(&options.fingerprint());
-    if let Some(path) = &options.mapping {
-        let loaded = LoadedMapping::load(path)
-            .map_err(|problem| ImportError::Mapping { file: path.clone(), problem: Box::new(problem) })?;
-        add(&loaded.text);
-        add(loaded.schema.as_ref().map_or("", |(_, text)| text));
-    }
-    let mut id = ID_PREFIX.to_owned();
-    for byte in &digest.finalize()[..16] {
-        write!(id, "{byte:02x}").expect("a text takes everything");
-    }
-    Ok(id)
-}
-
-/// Before a long file is read: the folder must be one that a recording can begin in.
-fn check_free(out: &Path) -> Result<(), ImportError> {
-    if out.join("manifest.json").exists() {
-        return Err(RecordingError::Exists { folder: out.to_owned() }.into());
-    }
-    let mut entries = match std::fs::read_dir(out) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(RecordingError::Write { file: out.to_owned(), source }.into()),
-    };
-    match entries.next() {
-        Some(_) => Err(RecordingError::NotEmpty { folder: out.to_owned() }.into()),
-        None => Ok(()),
-    }
 }
 
 struct Import<'a> {

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::ImportError;
 use super::csv::{Delimiter, Row, Rows, Split};
 use super::error::shown;
 use super::lines::{Lines, ReadLine};
@@ -11,6 +10,7 @@ use super::mapping::CsvLayout;
 use super::options::DEFAULT_MAX_LINE_BYTES;
 use super::schemas::field_name;
 use super::times::TimeFormat;
+use super::{Format, ImportError};
 
 /// Lines that are looked at.
 const SAMPLE_LINES: usize = 200;
@@ -63,6 +63,10 @@ enum Kind {
 /// A file that cannot be read, or is empty.
 pub fn sketch_mapping(file: &Path) -> Result<String, ImportError> {
     let sample = sample(file)?;
+    if sample[0].trim_start().starts_with('{') {
+        let instead = ": with --topic, --key and --time they need no mapping; in one, columns are paths as user.id";
+        return Err(ImportError::UselessOption { format: Format::Jsonl, option: "--print-mapping", instead });
+    }
     let (delimiter, rows) = best_split(&sample);
     let Some((first, rest)) = rows.split_first() else {
         return Err(ImportError::Empty { file: file.to_owned() });
@@ -206,20 +210,9 @@ fn key(columns: &[Column]) -> Option<&Column> {
     named.or_else(repeated).or_else(|| plain().next()).or(columns.first())
 }
 
-/// A text as TOML has it.
+/// A text as TOML has it, which is as JSON has it.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string_or_json()
-}
-
-trait TomlText {
-    fn to_string_or_json(&self) -> String;
-}
-
-impl TomlText for toml::Value {
-    fn to_string_or_json(&self) -> String {
-        // A JSON string is a TOML basic string.
-        serde_json::to_string(self.as_str().unwrap_or_default()).unwrap_or_default()
-    }
+    serde_json::to_string(text).expect("a text has a JSON form")
 }
 
 fn written(file: &Path, delimiter: &str, has_header: bool, columns: &[Column]) -> String {

@@ -437,3 +437,27 @@ fn a_sketched_mapping_imports_the_file_that_it_was_sketched_from() {
         assert_eq!(summary.records, records, "{sketch}");
     }
 }
+
+#[test]
+fn a_sketch_guesses_the_delimiter_the_key_the_time_and_the_types() {
+    let case = Case::new(ImportOptions::default());
+    let file = case.file(
+        "log.csv",
+        "id;user id;ts;amount;note\n1;u-1;1700000000;1,5;\n2;u-2;1700000001;2,5;x\n3;u-1;1700000002;3;\n".as_bytes(),
+    );
+    let sketch = sketch_mapping(&file).unwrap();
+    for line in [
+        "topic = \"imported.log\"",
+        "key = \"{user id}\"",
+        "time = { column = \"ts\", format = \"unix\" }",
+        "delimiter = \";\"   # one character, \"tab\", or \"whitespace\" for runs of spaces",
+        "user_id = \"user id\"   # u-1",
+        "id = { column = \"id\", type = \"int\" }   # 1",
+        "amount = \"amount\"   # 1,5",
+        "note = { column = \"note\", optional = true }   # x",
+    ] {
+        assert!(sketch.lines().any(|found| found == line), "no {line:?} in:\n{sketch}");
+    }
+    let json = case.file("log.jsonl", b"{}");
+    assert!(sketch_mapping(&json).unwrap_err().to_string().contains("--key and --time"));
+}

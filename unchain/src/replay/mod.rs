@@ -71,6 +71,7 @@ pub struct Replayed {
     pub replay_id: String,
     pub records: u64,
     pub bytes: u64,
+    /// The time in which it sent: without the checks before, with the waits for the recorded pace.
     pub seconds: f64,
     /// Records that earlier runs had replayed.
     pub resumed_records: u64,
@@ -118,8 +119,9 @@ impl Replay {
         stop: &dyn Fn(Duration) -> bool,
         report: &mut dyn FnMut(&ReplayStatus),
     ) -> Result<Replayed, ReplayError> {
-        let (started, owner) = (Instant::now(), owner());
-        let (mut run, mut outside) = (Run { first: None, last: self.status() }, Outside { stop, report });
+        let owner = owner();
+        let mut run = Run { first: None, last: self.status(), sending: Duration::ZERO };
+        let mut outside = Outside { stop, report };
         let (mut failing_since, mut pause) = (None::<Instant>, FIRST_PAUSE);
         let ended = loop {
             let mut committed = |_: &ReplayStatus| (failing_since, pause) = (None, FIRST_PAUSE);
@@ -142,7 +144,7 @@ impl Replay {
             replay_id: self.plan.id.clone(),
             records: run.last.resumed_records + run.last.sent_records - first.resumed_records,
             bytes: run.last.sent_bytes,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: run.sending.as_secs_f64(),
             resumed_records: first.resumed_records,
             is_complete: ended == Ended::AtTheEnd,
         })
@@ -161,10 +163,13 @@ impl Replay {
         run.first.get_or_insert(status);
         let sent_bytes = run.last.sent_bytes;
         run.last = ReplayStatus { sent_bytes, ..status };
-        session.run(outside, &mut |status| {
+        let started = Instant::now();
+        let ended = session.run(outside, &mut |status| {
             run.last = ReplayStatus { sent_bytes: sent_bytes + status.sent_bytes, ..*status };
             committed(status);
-        })
+        });
+        run.sending += started.elapsed();
+        ended
     }
 
     /// The failure, where trying again may mend it.
@@ -229,6 +234,7 @@ impl Replay {
 struct Run {
     first: Option<ReplayStatus>,
     last: ReplayStatus,
+    sending: Duration,
 }
 
 /// Tells this run apart from every other.
