@@ -1,11 +1,11 @@
 //! `import`: a foreign event log becomes a recording, which `replay` brings to Kafka.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{AppError, Signals};
 use crate::contract::Codec;
 use crate::import::{
@@ -162,28 +162,20 @@ const MAX_SHOWN_BAD_LINES: u64 = 20;
 /// Shows bad lines and, on a terminal, how far the file was read; ends with the first signal.
 pub(super) struct ImportWatch {
     signals: Signals,
-    is_terminal: bool,
-    shown: Option<Instant>,
+    progress: Progress,
     bad_lines: u64,
 }
 
 impl ImportWatch {
     pub(super) fn new() -> Result<ImportWatch, AppError> {
         let signals = Signals::watch().map_err(AppError::Signals)?;
-        Ok(ImportWatch { signals, is_terminal: io::stderr().is_terminal(), shown: None, bad_lines: 0 })
+        Ok(ImportWatch { signals, progress: Progress::start(), bad_lines: 0 })
     }
 
     /// Says what was left unsaid.
-    pub(super) fn end(&mut self) {
-        self.clear_line();
+    pub(super) fn end(self) {
         if let Some(more) = self.bad_lines.checked_sub(MAX_SHOWN_BAD_LINES).filter(|more| *more > 0) {
-            eprintln!("warning: and {more} more bad lines");
-        }
-    }
-
-    fn clear_line(&mut self) {
-        if self.shown.take().is_some() {
-            eprint!("\r\x1b[K");
+            self.progress.say(&format!("warning: and {more} more bad lines"));
         }
     }
 }
@@ -192,17 +184,12 @@ impl ImportObserver for ImportWatch {
     fn bad_line(&mut self, file: &Path, line: &BadLine) {
         self.bad_lines += 1;
         if self.bad_lines <= MAX_SHOWN_BAD_LINES {
-            self.clear_line();
-            eprintln!("warning: {}: {line}", file.display());
+            self.progress.say(&format!("warning: {}: {line}", file.display()));
         }
     }
 
     fn progress(&mut self, read_bytes: u64, total_bytes: u64) {
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(200));
-        if self.is_terminal && is_due {
-            eprint!("\r{} of {} MB read", read_bytes / 1_000_000, total_bytes / 1_000_000);
-            self.shown = Some(Instant::now());
-        }
+        self.progress.show(|| format!("{} of {} MB read", read_bytes / 1_000_000, total_bytes / 1_000_000));
     }
 
     fn is_interrupted(&mut self) -> bool {

@@ -1,14 +1,12 @@
-//! One line of progress: records, their rate, and the time that is left; on a terminal only.
+//! One line that says how far a command is, on a terminal only.
 
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The line, which goes when it is ended.
+/// The line, which goes when it is ended or dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
-    verb: &'static str,
-    started: Instant,
     last_shown: Option<Instant>,
 }
 
@@ -17,32 +15,30 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 impl Progress {
     /// Nothing is shown where stderr is no terminal.
-    pub(super) fn start(verb: &'static str) -> Progress {
+    pub(super) fn start() -> Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is well-formed"));
-        Progress { bar, verb, started: Instant::now(), last_shown: None }
+        Progress { bar, last_shown: None }
     }
 
-    /// Says how much is done, and how many records there are still to do where that is known.
-    pub(super) fn show(&mut self, records: u64, bytes: u64, left: Option<u64>) {
+    /// Shows a line, where one is due.
+    pub(super) fn show(&mut self, line: impl FnOnce() -> String) {
         if self.bar.is_hidden() || self.last_shown.is_some_and(|last| last.elapsed() < INTERVAL) {
             return;
         }
         self.last_shown = Some(Instant::now());
-        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let rate = records as f64 / seconds;
-        let left = left.filter(|_| records > 0).map(|left| {
-            let seconds = Duration::from_secs_f64((left as f64 / rate).min(1e9));
-            format!(", {} to go, {}", HumanCount(left), HumanDuration(seconds))
-        });
-        let (verb, megabytes) = (self.verb, bytes as f64 / 1e6);
-        let left = left.unwrap_or_default();
-        let records = HumanCount(records);
-        self.bar.set_message(format!("{records} records {verb}, {megabytes:.0} MB, {rate:.0}/s{left}"));
+        self.bar.set_message(line());
         self.bar.tick();
     }
 
-    pub(super) fn end(self) {
+    /// Says something that stays, above the line.
+    pub(super) fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{AppError, BROKER_DEADLINE, JsonFlag, Moment, NamePatterns, Options, Signals};
 use crate::contract::{Codec, open_registry};
-use crate::recording::{Manifest, RecordPlan, RecordingSettings, SegmentRoll, record};
+use crate::recording::{Manifest, RecordPlan, RecordProgress, RecordingSettings, SegmentRoll, record};
 
 pub(super) const EXAMPLE: &str = "Example:\n  record --topics 'orders.*' --out monday\n  \
     record --topics 'orders.*,payments' --out live --follow\n\n\
@@ -62,14 +62,24 @@ pub(super) fn record_topics(options: &Options, arguments: &RecordArguments) -> R
     let topics = arguments.topics.choose(&names).map_err(|unknown| unknown.on_the_cluster(&names))?;
     let registry = open_registry(&connection, BROKER_DEADLINE)?;
     let plan = plan(arguments, topics);
-    let (started, mut progress) = (Instant::now(), Progress::start("recorded"));
+    let (started, mut progress) = (Instant::now(), Progress::start());
     let began = (random_id(), now_ms());
     let recorded = record(&connection, &*registry, &plan, began, |at| {
-        progress.show(at.records, at.bytes, (!plan.follow).then_some(at.left));
+        progress.show(|| line(at, started.elapsed(), plan.follow));
         !signals.received()
     });
-    progress.end();
+    drop(progress);
     print(&recorded?, arguments, started.elapsed())
+}
+
+fn line(at: &RecordProgress, since: Duration, follow: bool) -> String {
+    let rate = at.records as f64 / since.as_secs_f64().max(0.001);
+    let left = if follow || at.records == 0 {
+        String::new()
+    } else {
+        format!(", {} to go, {:.0} s", at.left, at.left as f64 / rate)
+    };
+    format!("{} records, {} MB, {rate:.0}/s{left}", at.records, at.bytes / 1_000_000)
 }
 
 fn plan(arguments: &RecordArguments, topics: Vec<String>) -> RecordPlan {

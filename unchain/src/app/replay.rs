@@ -1,7 +1,6 @@
 //! `replay`: a recording into topics, each record exactly once, at the recorded pace or faster.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,12 +8,13 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::import::{ImportSourceArguments, ImportWatch};
+use super::progress::Progress;
 use super::through::{ThroughArguments, through};
-use super::{AppError, BROKER_DEADLINE, JsonFlag, Options, Signals};
+use super::{AppError, BROKER_DEADLINE, JsonFlag, Moment, Options, Signals};
 use crate::contract::open_registry;
 use crate::import::import_beside;
 use crate::process::Processor;
-use crate::process::window::{format_time, parse_time};
+use crate::process::window::format_time;
 use crate::recording::{Recording, Span};
 use crate::replay::{
     HeaderFilter, NamePattern, Preview, Replay, ReplayError, ReplaySettings, ReplayStatus, Replayed, Speed, TargetName,
@@ -39,12 +39,12 @@ pub struct ReplayArguments {
     /// A factor of the recorded pace, as 10x or 0.5x, or max.
     #[arg(long, default_value = "1x")]
     pub speed: Speed,
-    /// Begin at this time (RFC 3339 in UTC, or milliseconds since 1970), or as offset:N at an offset of each partition.
+    /// Begin at this time (2026-01-31T12:00:00Z, 2026-01-31 or milliseconds since 1970), or as offset:N at an offset of each partition.
     #[arg(long, value_name = "TIME|offset:N", value_parser = from, allow_hyphen_values = true)]
     pub from: Option<From>,
     /// End before this time.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub to: Option<i64>,
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<Moment>,
     /// Only these topics; `*` stands for any characters.
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub topics: Vec<String>,
@@ -109,13 +109,8 @@ pub enum TimestampsArgument {
 fn from(text: &str) -> Result<From, String> {
     match text.strip_prefix("offset:") {
         Some(offset) => offset.parse().map(From::Offset).map_err(|_| "write a number after offset:".to_owned()),
-        None => time(text).map(From::Time),
+        None => text.parse::<Moment>().map(|moment| From::Time(moment.as_ms())),
     }
-}
-
-fn time(text: &str) -> Result<i64, String> {
-    let time_ms = parse_time(text).or_else(|| text.parse().ok());
-    time_ms.ok_or_else(|| "write a time as 2026-01-31T12:00:00Z, or milliseconds since 1970".to_owned())
 }
 
 pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &ReplayArguments) -> Result<(), AppError> {
@@ -132,10 +127,10 @@ pub(super) fn replay(processors: &[Processor], options: &Options, arguments: &Re
         return Ok(());
     }
     let signals = Signals::watch().map_err(AppError::Signals)?;
-    let mut progress = Progress::new(arguments.speed);
+    let (mut progress, mut line) = (Progress::start(), ReplayLine { speed: arguments.speed, last: None });
     let stop = |at_most| signals.wait(at_most);
-    let replayed = replay.run(&stop, &mut |status| progress.show(status))?;
-    progress.end();
+    let replayed = replay.run(&stop, &mut |status| progress.show(|| line.text(status)))?;
+    drop(progress);
     let verified = if arguments.verify && replayed.is_complete { Some(replay.verify(&stop)?) } else { None };
     print_result(&replayed, verified, arguments.json.json);
     if replayed.is_complete { Ok(()) } else { Err(ReplayError::Stopped.into()) }
@@ -169,7 +164,7 @@ fn settings(arguments: &ReplayArguments) -> Result<ReplaySettings, ReplayError> 
         id: arguments.id.clone(),
         speed: arguments.speed,
         topics: patterns(&arguments.topics),
-        span: Span { from_offset, from_ms, to_ms: arguments.to.unwrap_or(i64::MAX) },
+        span: Span { from_offset, from_ms, to_ms: arguments.to.map_or(i64::MAX, Moment::as_ms) },
         keys: arguments.keys.as_deref().map(keys).transpose()?,
         to_topic: arguments.to_topic.clone(),
         timestamps: match arguments.timestamps {
@@ -262,22 +257,15 @@ fn print_result(replayed: &Replayed, verified: Option<Verified>, json: bool) {
     }
 }
 
-/// One line on a terminal that says how far the replay is.
-struct Progress {
+/// The line that says how far the replay is.
+struct ReplayLine {
     speed: Speed,
-    is_shown: bool,
+    /// When it was last asked for, and what had been sent.
     last: Option<(Instant, u64)>,
 }
 
-impl Progress {
-    fn new(speed: Speed) -> Progress {
-        Progress { speed, is_shown: std::io::stderr().is_terminal(), last: None }
-    }
-
-    fn show(&mut self, status: &ReplayStatus) {
-        if !self.is_shown {
-            return;
-        }
+impl ReplayLine {
+    fn text(&mut self, status: &ReplayStatus) -> String {
         let now = Instant::now();
         let rate =
             self.last.map_or(0.0, |(at, sent)| rate(status.sent_records - sent.min(status.sent_records), now - at));
@@ -286,13 +274,7 @@ impl Progress {
         let percent = done.saturating_mul(100).checked_div(status.total_records).unwrap_or(100).min(100);
         let left =
             left(self.speed, status, rate).map_or_else(String::new, |left| format!(", {} s left", left.as_secs()));
-        eprint!("\r{done} records, {percent} %, {rate:.0} records/s{left}\x1b[K");
-    }
-
-    fn end(&self) {
-        if self.is_shown && self.last.is_some() {
-            eprintln!();
-        }
+        format!("{done} records, {percent} %, {rate:.0} records/s{left}")
     }
 }
 

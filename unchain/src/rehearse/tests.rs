@@ -33,7 +33,8 @@ fn value(schema: &str, n: u8, s: &str) -> Option<Vec<u8>> {
 
 fn record(folder: &Path, id: &str, (schema_id, schema): (u32, &str), outputs: &[Output]) -> Recording {
     let ranges = (0..2).map(|partition| (partition, OffsetRange { start: 0, end: 0 })).collect();
-    let topic = RecordedTopic { name: "t".to_owned(), partitions: 2, config: BTreeMap::new(), ranges, schemas: Vec::new() };
+    let topic =
+        RecordedTopic { name: "t".to_owned(), partitions: 2, config: BTreeMap::new(), ranges, schemas: Vec::new() };
     let settings = RecordingSettings::default();
     let mut writer = RecordingWriter::create(folder, &settings, id.to_owned(), 0, vec![topic]).unwrap();
     let places = [0, 1].map(|partition| writer.partition(&TopicPartition { topic: "t".into(), partition }).unwrap());
