@@ -1,13 +1,15 @@
 //! A foreign reader: every record that the demo left on Kafka is decoded by Python's Avro and Kafka libraries.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::paths;
 use crate::steps::{Outcome, Steps, output_of, run};
 
-/// What `testkit/python/decode_topics.py` imports, pinned so that a CI run next year reads as this one.
-const PACKAGES: &[&str] = &["fastavro==1.13.1", "confluent-kafka==2.16.1"];
+/// What the readers in `testkit/python/` import, pinned so that a CI run next year reads as this one.
+const PACKAGES: &[&str] = &["fastavro==1.13.1", "confluent-kafka==2.16.1", "backports.zstd==1.8.0"];
 
 /// Reads the topics of this Kafka, which the demo has filled.
 pub fn step(steps: &mut Steps, kafka: Option<&str>) {
@@ -27,10 +29,28 @@ pub fn step(steps: &mut Steps, kafka: Option<&str>) {
                 other => return Ok(other),
             }
         }
-        let mut reader = Command::new(folder.join("bin/python"));
-        reader.arg(paths::root().join("testkit/python/decode_topics.py")).arg(bootstrap);
-        summary(&output_of(reader)?)
+        let read = |script: &str, what: &OsStr| {
+            let mut reader = Command::new(folder.join("bin/python"));
+            reader.arg(paths::root().join("testkit/python").join(script)).arg(what);
+            summary(&output_of(reader)?)
+        };
+        read("decode_topics.py", bootstrap.as_ref())?;
+        read("read_recording.py", record(bootstrap)?.as_ref())
     });
+}
+
+/// Records what the demo left; the recording's folder.
+fn record(bootstrap: &str) -> Result<PathBuf, String> {
+    let folder = paths::target().join("recording-ci");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let mut record = Command::new(paths::target().join("release/unchain"));
+    record.args(["record", "--topics", "*", "--bootstrap-servers", bootstrap, "--out"]).arg(&folder);
+    match run(record)? {
+        Outcome::Passed => Ok(folder),
+        other => Err(format!("the demo's topics were not recorded: {other:?}")),
+    }
 }
 
 /// The reader prints how many records of each topic it decoded; a reader that found nothing has checked nothing.
