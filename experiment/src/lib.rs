@@ -1,0 +1,32 @@
+//! The experiment: the same chain of services once as synchronous calls and once as processors, under the same load and
+//! the same faults, judged by what the services left behind.
+
+mod chain;
+mod child;
+mod clock;
+mod cpu;
+mod effects;
+mod error;
+mod experiment;
+mod figures;
+mod http_server;
+mod judge;
+mod load;
+mod pipeline;
+mod random;
+mod recovery;
+mod run;
+mod scenario;
+mod service;
+mod settings;
+mod side;
+mod step;
+mod work;
+
+pub use error::{ExperimentError, ServiceError};
+pub use experiment::{Request, experiment};
+pub use figures::Figures;
+pub use scenario::Scenario;
+pub use service::run_service;
+pub use settings::{DEFAULTS, Settings};
+pub use side::Kind;
