@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use unchain::app::{AppError, JsonFlag, Options, Signals};
 use unchain_experiment::{
-    DEFAULTS, ExperimentError, Figures, Kind, Request, Scenario, Settings, experiment, run_service,
+    DEFAULTS, ExperimentError, Kind, Report, Request, Scenario, Settings, experiment, run_service,
 };
 
 use crate::CliError;
@@ -109,12 +109,19 @@ fn sync_vs_async(options: &Options, arguments: &SyncVsAsyncArguments) -> Result<
     };
     let signals = Signals::watch().map_err(AppError::Signals)?;
     let shows_progress = std::io::stderr().is_terminal();
-    let (runs, _) = experiment(&request, options, &signals, |scenario, side| {
+    let (runs, cluster) = experiment(&request, options, &signals, |scenario, side| {
         if shows_progress {
             eprintln!("{}: {}", scenario.name(), side.name());
         }
     })?;
-    let figures: Vec<_> = runs.iter().map(Figures::of).collect();
-    println!("{}", serde_json::to_string_pretty(&figures).expect("figures are JSON"));
-    Ok(())
+    let report = Report::of(&runs, &request.settings, cluster);
+    if arguments.json.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_text());
+    }
+    match &report.violations()[..] {
+        [] => Ok(()),
+        violations => Err(ExperimentError::Verdict(violations.join("; ")).into()),
+    }
 }

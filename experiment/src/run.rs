@@ -77,13 +77,13 @@ impl Stage<'_> {
         let effects = match (connection, follower) {
             (Some(connection), Some(follower)) => {
                 self.await_completion(connection, &name, &follower)?;
-                cpu.end(&side.process_ids());
+                cpu.note(&side.process_ids());
                 side.stop();
                 read_topics(connection, &name, &follower.end()?)?
             }
             _ => {
                 self.pause(self.longest_work(scenario))?;
-                cpu.end(&side.process_ids());
+                cpu.note(&side.process_ids());
                 side.stop();
                 let mut effects = Vec::new();
                 for step in Step::ALL {
