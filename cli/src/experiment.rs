@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use unchain::app::{AppError, JsonFlag, Options, Signals};
 use unchain_experiment::{
-    DEFAULTS, ExperimentError, Kind, Report, Request, Scenario, Settings, experiment, run_service,
+    DEFAULTS, ExperimentError, Kind, Plots, Report, Request, Scenario, Settings, experiment, run_service,
 };
 
 use crate::CliError;
@@ -48,6 +48,9 @@ pub(crate) struct SyncVsAsyncArguments {
     /// Multiply all spans, for a quick look: a number, or `small` for 0.1.
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     scale: Scale,
+    /// Write `report.html`, `report.md`, `report.json` and the plots into this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// The broker's process, where it runs on this machine: its CPU time is added to the pipeline's.
     #[arg(long, value_name = "PID")]
     broker_pid: Option<u32>,
@@ -115,6 +118,9 @@ fn sync_vs_async(options: &Options, arguments: &SyncVsAsyncArguments) -> Result<
         }
     })?;
     let report = Report::of(&runs, &request.settings, cluster);
+    if let Some(folder) = &arguments.out {
+        report.write(&Plots::of(&runs), folder)?;
+    }
     if arguments.json.json {
         println!("{}", report.to_json());
     } else {

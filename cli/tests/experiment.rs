@@ -38,10 +38,10 @@ fn an_outage_costs_the_chain_orders_and_the_pipeline_none() {
         assert_eq!((&chain["lost"], &chain["offered"]), (&Value::from(0), &pipeline["offered"]), "{chain}");
     }
     let page = std::fs::read_to_string(workplace.path("report/report.md")).unwrap();
-    for file in ["report.html", "outage-orders.svg", "outage-latency.svg"] {
+    for file in ["report.html", "outage-completed.svg", "outage-latency.svg"] {
         assert!(workplace.path("report").join(file).is_file(), "no {file}");
     }
-    assert!(page.contains("## What the pipeline wins") && page.contains("](outage-orders.svg)"), "{page}");
+    assert!(page.contains("## What the pipeline wins") && page.contains("](outage-completed.svg)"), "{page}");
 }
 
 /// The ids of this user's processes that were started with a path in their arguments.

@@ -8,6 +8,7 @@ use unchain::app::AppError;
 use unchain::contract::{ApplyError, RegistryError};
 use unchain::engine::EngineError;
 use unchain::kafka::ClientError;
+use unchain_measure::PlotError;
 use unchain_producers::OrderLogError;
 
 use crate::settings::SettingsError;
@@ -53,6 +54,8 @@ pub enum ExperimentError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Log(#[from] OrderLogError),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{name} cannot be started: {source}")]

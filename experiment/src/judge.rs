@@ -12,15 +12,16 @@ use crate::step::Step;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fate {
     pub due_us: u64,
-    /// How long the caller waited for its yes.
-    pub accepted_after_us: Option<u64>,
+    pub is_accepted: bool,
+    /// How long the caller waited for its answer, or for none.
+    pub told_after_us: u64,
     /// How long until the chain's last effect was there, whatever the caller was told.
     pub completed_after_us: Option<u64>,
 }
 
 impl Fate {
-    pub fn is_refused(&self) -> bool {
-        self.accepted_after_us.is_none()
+    pub fn accepted_after_us(&self) -> Option<u64> {
+        self.is_accepted.then_some(self.told_after_us)
     }
 
     pub fn is_complete_by(&self, at_us: u64) -> bool {
@@ -109,10 +110,10 @@ impl Judgement {
                 *counts.refusals.entry(reason.clone()).or_default() += 1;
             }
         }
-        let is_accepted = order.outcome == Outcome::Accepted;
         self.fates.push(Fate {
             due_us: order.due_us,
-            accepted_after_us: is_accepted.then(|| order.told_us.saturating_sub(order.due_us)),
+            is_accepted: order.outcome == Outcome::Accepted,
+            told_after_us: order.told_us.saturating_sub(order.due_us),
             completed_after_us: done.completed_us.map(|at_us| at_us.saturating_sub(order.due_us)),
         });
     }
@@ -151,7 +152,7 @@ mod tests {
         let judgement = judge(&[offered("a", true)], &effects("a", &ALL));
         assert_eq!(
             judgement.fates,
-            [Fate { due_us: 1_000, accepted_after_us: Some(500), completed_after_us: Some(500) }]
+            [Fate { due_us: 1_000, is_accepted: true, told_after_us: 500, completed_after_us: Some(500) }]
         );
     }
 

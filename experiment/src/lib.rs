@@ -25,7 +25,7 @@ mod work;
 
 pub use error::{ExperimentError, ServiceError};
 pub use experiment::{Request, experiment};
-pub use report::Report;
+pub use report::{Plots, Report};
 pub use scenario::Scenario;
 pub use service::run_service;
 pub use settings::{DEFAULTS, Settings};

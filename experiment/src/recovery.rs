@@ -38,7 +38,7 @@ pub fn recovery(fates: &[Fate], usual: Range<u64>, fault: Range<u64>) -> Recover
     let limit_us = ((usual_us as f64 * USUAL_TIMES) as u64).max(usual_us + USUAL_PLUS_US);
     let seconds = Seconds::from(fates, fault.start);
     let is_good = |fates: &Vec<&Fate>| {
-        let good = fates.iter().filter(|fate| !fate.is_refused() && fate.completed_after_us.is_some()).count();
+        let good = fates.iter().filter(|fate| fate.is_accepted && fate.completed_after_us.is_some()).count();
         good as f64 >= GOOD_SHARE * fates.len() as f64
             && completed_within(fates, GOOD_QUANTILE).is_some_and(|within_us| within_us <= limit_us)
     };
@@ -50,9 +50,9 @@ pub fn recovery(fates: &[Fate], usual: Range<u64>, fault: Range<u64>) -> Recover
         Some(bad) if Some(bad) != last_due => {
             Recovery::After { seconds: after(seconds.began_us + (bad as u64 + 1) * 1_000_000) }
         }
-        Some(_) if fates.iter().any(|fate| !fate.is_refused() && fate.completed_after_us.is_none()) => Recovery::Never,
+        Some(_) if fates.iter().any(|fate| fate.is_accepted && fate.completed_after_us.is_none()) => Recovery::Never,
         // Whoever refused orders to the very end has not worked anything off.
-        Some(bad) if seconds.fates[bad].iter().any(|fate| fate.is_refused()) => Recovery::Never,
+        Some(bad) if seconds.fates[bad].iter().any(|fate| !fate.is_accepted) => Recovery::Never,
         Some(_) => {
             let ends = fates.iter().filter_map(|fate| Some(fate.due_us + fate.completed_after_us?));
             Recovery::WorkedOffAfter { seconds: after(ends.max().unwrap_or(fault.end)) }
@@ -94,7 +94,8 @@ mod tests {
             let after_us = ms.map(|ms| ms * 1_000);
             (0..10).map(move |order| Fate {
                 due_us: second as u64 * SECOND + order * 100_000,
-                accepted_after_us: after_us.map(|_| 1_000),
+                is_accepted: after_us.is_some(),
+                told_after_us: 1_000,
                 completed_after_us: after_us,
             })
         };

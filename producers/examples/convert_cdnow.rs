@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::{env, fs, io};
 
 use thiserror::Error;
-use unchain::contract::{ContainerWriter, Contract, Datum};
+use unchain::contract::{Codec, ContainerWriter, Contract, Datum};
 use unchain_schemas::{OrderLine, OrderPlaced};
 
 /// The source has no articles: every order is one line of compact discs.
@@ -128,11 +128,11 @@ fn number(orders: &mut [OrderPlaced]) {
 }
 
 fn container(orders: &[OrderPlaced]) -> io::Result<Vec<u8>> {
-    let mut file = ContainerWriter::new(Vec::new(), OrderPlaced::TOPIC.schema, SYNC_MARKER)?;
+    let mut file = ContainerWriter::new(Vec::new(), OrderPlaced::TOPIC.schema, SYNC_MARKER, Codec::Deflate)?;
     for block in orders.chunks(BLOCK_ORDERS) {
         let mut data = Vec::new();
         block.iter().for_each(|order| order.write(&mut data));
-        file.write_block(block.len() as u64, data)?;
+        file.write_block(block.len() as u64, &data)?;
     }
     Ok(file.into_inner())
 }

@@ -20,4 +20,6 @@ pub mod engine;
 
 pub mod recovery;
 
+pub mod recording;
+
 pub mod app;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use unchain::kafka::{
-    Admin, Assignment, ClientError, Connection, ErrorKind, GroupConsumer, GroupEvent, GroupHandle, GroupProtocol,
-    GroupSettings, Headers, NewRecord, NewTopic, Outgoing, OutputProducer, PartitionQueue, ProducerSettings, Publisher,
-    PublisherSettings, Reader, Record, TopicPartition,
+    Admin, Assignment, BulkReader, BulkSettings, ClientError, Connection, ErrorKind, GroupConsumer, GroupEvent,
+    GroupHandle, GroupProtocol, GroupSettings, Headers, Lent, NewRecord, NewTopic, Outgoing, OutputProducer,
+    PartitionQueue, ProducerSettings, Publisher, PublisherSettings, Reader, Record, TopicPartition,
 };
 use unchain_testkit::TestCluster;
 
@@ -297,6 +297,9 @@ on_each_broker! {
     an_offset_that_retention_has_deleted_is_a_typed_error: an_offset_that_is_gone;
     a_delivery_that_failed_fails_the_commit: a_failed_delivery;
     transactions_are_ended_by_another_thread: transactions_in_turn;
+    bulk_reading_lends_every_record: a_bulk_reader_lends_each_partition_from_its_offset_to_its_end;
+    a_topics_own_configuration_is_told_from_defaults: what_is_set_on_a_topic;
+    bulk_reading_skips_nothing: a_bulk_reader_reports_an_offset_that_is_gone;
 }
 
 #[test]
@@ -306,6 +309,16 @@ fn the_new_group_protocol_reads_every_partition_in_order() {
         let settings = GroupSettings { protocol: GroupProtocol::Consumer, assignment, ..settings("new") };
         every_partition_is_read_in_order(&cluster.connection(), &settings);
     }
+}
+
+fn what_is_set_on_a_topic(connection: &Connection) {
+    create_topic(connection, 1, &[("cleanup.policy", "compact")]);
+    let admin = Admin::new(connection, DEADLINE).unwrap();
+    let set = [("cleanup.policy", "compact"), ("retention.ms", "-1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(admin.topic_config(TOPIC).unwrap(), set);
+    let effective = admin.effective_topic_config(TOPIC).unwrap();
+    assert!(set.iter().all(|entry| effective.contains(entry)) && effective.len() > 5, "{effective:?}");
+    assert!(admin.topic_config("no-such-topic").is_err());
 }
 
 fn an_offset_that_is_gone(connection: &Connection) {
@@ -381,4 +394,49 @@ fn a_member_that_is_not_called_for_too_long_hears_of_it() {
 fn a_refused_connection_is_named_as_the_cause() {
     let error = Connection::new("127.0.0.1:1").topics(Duration::from_secs(1)).unwrap_err();
     assert!(error.to_string().contains("Connection refused"), "{error}");
+}
+
+/// Reads with a bulk reader until each partition's end; gives what came of each, and where each ended.
+fn read_bulk(connection: &Connection, from: &[(TopicPartition, i64)]) -> Vec<(Vec<Record>, i64)> {
+    let mut reader = BulkReader::open(connection, from, &BulkSettings::default()).unwrap();
+    let (mut records, mut ends) = (vec![Vec::new(); from.len()], vec![None; from.len()]);
+    let started = Instant::now();
+    while ends.contains(&None) {
+        let each = |lent: Lent<'_>| {
+            match lent {
+                Lent::Record(record) => records[record.source()].push(record.copy(&from[record.source()].0)),
+                Lent::End { source, offset } => ends[source] = Some(offset),
+            }
+            Ok::<(), ClientError>(())
+        };
+        reader.read(500, Duration::from_millis(100), each).unwrap();
+        assert!(started.elapsed() < DEADLINE, "{ends:?}");
+    }
+    records.into_iter().zip(ends.into_iter().flatten()).collect()
+}
+
+fn a_bulk_reader_lends_each_partition_from_its_offset_to_its_end(connection: &Connection) {
+    create_topic(connection, 3, &[]);
+    produce(connection, 0, 0..2_000);
+    produce(connection, 2, 0..3_000);
+    let read = read_bulk(connection, &[(at(2), 0), (at(0), 10), (at(1), 0)]);
+    expect_numbered(&read[0].0, 2, 0..3_000);
+    expect_numbered(&read[1].0, 0, 10..2_000);
+    assert_eq!(
+        read.iter().map(|(records, end)| (records.len(), *end)).collect::<Vec<_>>(),
+        [(3_000, 3_000), (1_990, 2_000), (0, 0)]
+    );
+}
+
+fn a_bulk_reader_reports_an_offset_that_is_gone(connection: &Connection) {
+    create_topic(connection, 1, &[]);
+    let mut reader = BulkReader::open(connection, &[(at(0), 5)], &BulkSettings::default()).unwrap();
+    let started = Instant::now();
+    let error = loop {
+        match reader.read(10, Duration::from_millis(100), |_| Ok::<(), ClientError>(())) {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < DEADLINE),
+        }
+    };
+    assert!(matches!(error, ClientError::OffsetOutOfRange { offset: Some(5), .. }), "{error}");
 }

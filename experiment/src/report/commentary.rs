@@ -174,14 +174,16 @@ fn when(recovery: Option<Recovery>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::CpuSeconds;
     use crate::judge::Counts;
     use crate::report::figures::Latency;
 
     fn run(side: Kind, scenario: Scenario, accepted: u64, half_done: u64, complete_ms: f64) -> Figures {
         let latency = Some(Latency { p50: complete_ms, p99: complete_ms, max: complete_ms });
+        let cpu = CpuSeconds { services: 1.0, broker: Some(0.0) };
         let counts = Counts { offered: 100, accepted, refused: 100 - accepted, half_done, ..Counts::default() };
         let (accept_ms, complete_ms, usual_complete_ms) = (latency, latency, latency);
-        Figures { scenario, side, counts, accept_ms, complete_ms, usual_complete_ms, recovery: None, cpu: None }
+        Figures { scenario, side, counts, accept_ms, complete_ms, usual_complete_ms, recovery: None, cpu }
     }
 
     fn sentences(runs: &[Figures], title: &str) -> String {

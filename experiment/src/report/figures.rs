@@ -1,6 +1,9 @@
 //! The figures of a run: what the reports show.
 
+use std::time::Duration;
+
 use serde::Serialize;
+use unchain_measure::Latencies;
 
 use crate::cpu::CpuSeconds;
 use crate::judge::{Counts, Fate};
@@ -25,7 +28,7 @@ pub struct Figures {
     /// From the fault's end until the side was itself again.
     pub recovery: Option<Recovery>,
     /// From the first order until the last was complete.
-    pub cpu: Option<CpuSeconds>,
+    pub cpu: CpuSeconds,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -44,7 +47,7 @@ impl Figures {
             scenario: run.plan.scenario,
             side: run.kind,
             counts: run.judgement.counts.clone(),
-            accept_ms: Latency::of(warm().filter_map(|fate| fate.accepted_after_us)),
+            accept_ms: Latency::of(warm().filter_map(|fate| fate.accepted_after_us())),
             complete_ms: Latency::of(warm().filter_map(|fate| fate.completed_after_us)),
             usual_complete_ms: Latency::of(
                 warm().filter(|fate: &&Fate| fate.is_complete_by(fault_us)).filter_map(|fate| fate.completed_after_us),
@@ -56,35 +59,30 @@ impl Figures {
 }
 
 impl Latency {
-    /// Exact, over all of them; none without any.
+    /// Over all of them; none without any.
     pub fn of(us: impl Iterator<Item = u64>) -> Option<Latency> {
-        let mut all: Vec<u64> = us.collect();
-        all.sort_unstable();
-        let max = *all.last()?;
-        let at = |share: f64| {
-            let rank = (share * all.len() as f64).ceil() as usize;
-            all[rank.saturating_sub(1)] as f64 / 1_000.0
-        };
-        Some(Latency { p50: at(0.5), p99: at(0.99), max: max as f64 / 1_000.0 })
+        let mut all = Latencies::default();
+        us.for_each(|us| all.record(Duration::from_micros(us)));
+        let ms = |latency: Duration| latency.as_secs_f64() * 1e3;
+        let (p50, p99, max) = (ms(all.percentile(50.0)), ms(all.percentile(99.0)), ms(all.max()));
+        (all.count() > 0).then_some(Latency { p50, p99, max })
     }
 }
 
 impl Figures {
     /// CPU time an order that was completed, of services and broker; only where all of it is known.
     pub fn cpu_ms_an_order(&self) -> Option<f64> {
-        let cpu = self.cpu?;
-        let broker = if self.side == Kind::Pipeline { cpu.broker? } else { 0.0 };
-        (self.counts.completed > 0).then(|| (cpu.services + broker) * 1_000.0 / self.counts.completed as f64)
+        let broker = if self.side == Kind::Pipeline { self.cpu.broker? } else { 0.0 };
+        let seconds = self.cpu.services + broker;
+        (self.counts.completed > 0 && seconds > 0.0).then(|| seconds * 1_000.0 / self.counts.completed as f64)
     }
 
     fn cpu_text(&self) -> String {
-        match self.cpu {
-            None => "-".to_owned(),
-            Some(CpuSeconds { services, broker: None }) if self.side == Kind::Pipeline => {
-                format!("{services:.1} + broker's, not known")
-            }
-            Some(CpuSeconds { services, broker: None }) => format!("{services:.1}"),
-            Some(CpuSeconds { services, broker: Some(broker) }) => format!("{services:.1} + {broker:.1}"),
+        let CpuSeconds { services, broker } = self.cpu;
+        match broker {
+            None if self.side == Kind::Pipeline => format!("{services:.1} + broker's, not known"),
+            None => format!("{services:.1}"),
+            Some(broker) => format!("{services:.1} + {broker:.1}"),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use super::figures::HEADINGS;
 use super::method::TERMS;
 use super::{Figures, Report, Section};
 use crate::scenario::Scenario;
@@ -16,15 +15,19 @@ impl Report {
             "Written by `unchain experiment sync-vs-async`. Verification, payment, inventory, shipping and e-mail, once as \
              services that call each other over HTTP, once as processors.\n"
         );
+        let _ = writeln!(page, "Measured on {}.\n", self.machine.summary());
         for section in &self.commentary {
             write_section(&mut page, section);
         }
         for scenario in self.scenarios() {
             let name = scenario.name();
             let _ = writeln!(page, "## {}{}\n\n{}.\n", name[..1].to_uppercase(), &name[1..], self.happens(scenario));
-            let _ = writeln!(page, "| {} |\n|{}", HEADINGS.join(" | "), " --- |".repeat(HEADINGS.len()));
-            for run in self.of_scenario(scenario) {
-                let _ = writeln!(page, "| {} |", run.cells().join(" | "));
+            let rows = self.rows(scenario);
+            for (index, row) in rows.iter().enumerate() {
+                let _ = writeln!(page, "| {} |", row.join(" | "));
+                if index == 0 {
+                    let _ = writeln!(page, "| --- |{}", " ---: |".repeat(row.len() - 1));
+                }
             }
             for (title, file) in plots(scenario) {
                 let _ = write!(page, "\n![{title}]({file})\n");

@@ -4,9 +4,12 @@ mod commentary;
 mod figures;
 mod markdown;
 mod method;
+mod page;
+mod plots;
 mod table;
 
 use serde::Serialize;
+use unchain_measure::Machine;
 
 use crate::experiment::ClusterKind;
 use crate::run::Run;
@@ -15,6 +18,9 @@ use crate::settings::Settings;
 use crate::side::Kind;
 
 pub use figures::Figures;
+pub use plots::Plots;
+
+use figures::HEADINGS;
 
 /// What an experiment came to.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +29,7 @@ pub struct Report {
     pub rate_per_second: f64,
     /// Where the pipeline's topics were.
     pub cluster: String,
+    pub machine: Machine,
     pub settings: Settings,
     pub runs: Vec<Figures>,
     /// What the figures say, in sentences.
@@ -47,6 +54,7 @@ impl Report {
             capacity_per_second: settings.capacity_per_second(),
             rate_per_second: settings.load.rate_per_second,
             cluster: cluster.to_owned(),
+            machine: Machine::here().with("unchain", env!("CARGO_PKG_VERSION")),
             settings: settings.clone(),
             commentary: commentary::of(&figures),
             runs: figures,
@@ -61,6 +69,15 @@ impl Report {
     /// The scenarios that were run, in their order.
     pub fn scenarios(&self) -> Vec<Scenario> {
         Scenario::ALL.into_iter().filter(|scenario| self.of_scenario(*scenario).next().is_some()).collect()
+    }
+
+    /// A scenario's table: a row for each figure, a column for each side, the sides' names first.
+    fn rows(&self, scenario: Scenario) -> Vec<Vec<String>> {
+        let columns: Vec<_> = self.of_scenario(scenario).map(Figures::cells).collect();
+        let row = |(row, heading): (usize, &&str)| {
+            std::iter::once((*heading).to_owned()).chain(columns.iter().map(|column| column[row].clone())).collect()
+        };
+        HEADINGS.iter().enumerate().map(row).collect()
     }
 
     /// What contradicts the pipeline's promise, by its topics.

@@ -5,19 +5,16 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Report;
-use super::figures::HEADINGS;
 
 impl Report {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for scenario in self.scenarios() {
             let _ = writeln!(text, "{}: {}\n", scenario.name(), self.happens(scenario));
-            let columns: Vec<_> = self.of_scenario(scenario).map(super::Figures::cells).collect();
             let mut table = Table::new();
             table.load_style(presets::NOTHING);
-            for (row, heading) in HEADINGS.iter().enumerate() {
-                let cells = columns.iter().map(|column| column[row].clone());
-                table.add_row(std::iter::once((*heading).to_owned()).chain(cells));
+            for row in self.rows(scenario) {
+                table.add_row(row);
             }
             table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
             let _ = writeln!(text, "{table}\n");

@@ -8,6 +8,7 @@ use super::ConfigError;
 use crate::contract::{ApplyError, RegistryError};
 use crate::engine::EngineError;
 use crate::kafka::ClientError;
+use crate::recording::RecordError;
 
 /// A command that failed.
 #[derive(Debug, Error)]
@@ -30,6 +31,8 @@ pub enum AppError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
     #[error("the result cannot be printed: {0}")]

@@ -16,7 +16,11 @@ mod consume;
 mod error;
 mod graph;
 mod logging;
+mod moment;
 mod options;
+mod patterns;
+mod progress;
+mod record;
 mod run;
 mod signals;
 mod topics;
@@ -34,7 +38,10 @@ pub use consume::ConsumeArguments;
 pub use error::{AppError, exit_code};
 pub use graph::GraphArguments;
 pub use logging::start_logging;
+pub use moment::Moment;
 pub use options::{BROKER_DEADLINE, DEFAULT_BOOTSTRAP_SERVERS, Options};
+pub use patterns::{NamePatterns, NoMatch};
+pub use record::RecordArguments;
 pub use run::RunArguments;
 pub use signals::Signals;
 pub use topics::TopicsCommand;
@@ -64,6 +71,9 @@ pub enum Command {
     /// Read a topic: one JSON object a line, with Avro values as JSON.
     #[command(after_help = consume::EXAMPLE)]
     Consume(ConsumeArguments),
+    /// Record topics into a folder of Avro files.
+    #[command(after_help = record::EXAMPLE)]
+    Record(RecordArguments),
 }
 
 /// The command line of a program that has no commands of its own.
@@ -122,6 +132,7 @@ impl App {
             Command::Topics { command } => topics::topics(&self.all_topics(), options, command),
             Command::Graph(arguments) => graph::graph(&self.processors, arguments),
             Command::Consume(arguments) => consume::consume(options, arguments),
+            Command::Record(arguments) => record::record_topics(options, arguments),
         }
     }
 

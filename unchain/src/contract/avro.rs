@@ -138,6 +138,11 @@ impl<C: Contract> Decoder<C> {
     }
 }
 
+/// The id that a value names, if it is in the wire format at all.
+pub fn schema_id(value: &[u8]) -> Option<SchemaId> {
+    split(value).ok().map(|(id, _)| id)
+}
+
 /// The schema id and the datum of a value.
 pub(super) fn split(bytes: &[u8]) -> Result<(SchemaId, &[u8]), DecodeError> {
     match bytes.split_first_chunk::<HEADER_BYTES>() {

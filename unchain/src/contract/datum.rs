@@ -42,6 +42,11 @@ impl<'a> Input<'a> {
         self.offset
     }
 
+    /// What lies between two earlier [`Input::offset`]s.
+    pub(crate) fn between(&self, start: usize, end: usize) -> &'a [u8] {
+        &self.bytes[start..end]
+    }
+
     /// What was read since `start`, an earlier [`Input::offset`].
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
         &self.bytes[start..self.offset]
@@ -79,7 +84,7 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         if length > self.remaining() {
             let remaining_bytes = self.remaining();
             return Err(self.malformed(MalformedReason::LengthBeyondEnd { length, remaining_bytes }));
@@ -91,7 +96,7 @@ impl<'a> Input<'a> {
 
     /// A zig-zag variable-length integer.
     #[inline]
-    pub(super) fn long(&mut self) -> Result<i64, Malformed> {
+    pub(crate) fn long(&mut self) -> Result<i64, Malformed> {
         let mut bits = 0_u64;
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;
@@ -108,13 +113,13 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    pub(super) fn length(&mut self) -> Result<usize, Malformed> {
+    pub(crate) fn length(&mut self) -> Result<usize, Malformed> {
         let length = self.long()?;
         usize::try_from(length).map_err(|_| self.malformed(MalformedReason::NegativeLength { length }))
     }
 
     #[inline]
-    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = self.length()?;
         let bytes = self.take(length)?;
         std::str::from_utf8(bytes).map_err(|_| self.malformed(MalformedReason::NotUtf8))
@@ -122,7 +127,7 @@ impl<'a> Input<'a> {
 
     /// The item count of an array's or map's next block; 0 ends it.
     #[inline]
-    pub(super) fn block(&mut self) -> Result<usize, Malformed> {
+    pub(crate) fn block(&mut self) -> Result<usize, Malformed> {
         let mut count = self.long()?;
         if count < 0 {
             // A negative count is followed by the block's size in bytes, for readers that skip.
@@ -144,7 +149,7 @@ impl<'a> Input<'a> {
 
     /// The index of a union's branch, where it has two.
     #[inline]
-    fn branch_of_two(&mut self) -> Result<i64, Malformed> {
+    pub(crate) fn branch_of_two(&mut self) -> Result<i64, Malformed> {
         match self.long()? {
             branch @ 0..=1 => Ok(branch),
             branch => Err(self.malformed(MalformedReason::NoBranch { branch })),
@@ -181,7 +186,7 @@ pub fn write_null_last<T: Datum>(value: &Option<T>, out: &mut Vec<u8>) {
 }
 
 #[inline]
-pub(super) fn write_long(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_long(value: i64, out: &mut Vec<u8>) {
     let mut bits = ((value << 1) ^ (value >> 63)) as u64;
     while bits >= 0x80 {
         out.push(bits as u8 | 0x80);
@@ -191,7 +196,7 @@ pub(super) fn write_long(value: i64, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     write_long(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
 }

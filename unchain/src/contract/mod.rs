@@ -4,6 +4,7 @@ mod avro;
 mod codecs;
 mod compatibility;
 mod container;
+mod container_codec;
 mod datum;
 mod json;
 mod local_registry;
@@ -23,11 +24,13 @@ use std::borrow::Cow;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES};
+pub use avro::{DecodeError, Decoder, EncodeError, Encoder, MAX_VALUE_BYTES, schema_id};
 pub use codecs::Codecs;
 pub use compatibility::{Compatibility, Difference};
-pub use container::{Block, ContainerError, ContainerReader, ContainerWriter};
+pub use container::{Block, ContainerError, ContainerHeader, ContainerReader, ContainerWriter};
+pub use container_codec::Codec;
 pub use datum::{Datum, Input, read_field, read_null_last_field, write_null_last};
+pub(crate) use datum::{write_bytes, write_long};
 pub use json::{JsonDecoder, decode_json};
 pub use local_registry::{LocalRegistry, MemorySchemaTopic, SCHEMAS_TOPIC, SchemaTopic};
 pub use malformed::{Malformed, MalformedReason};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic as ClientTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigSource, NewPartitions, NewTopic as ClientTopic,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
@@ -108,6 +109,40 @@ impl Admin {
             .map_err(|error| ClientError::topic(operation, topic, &error))?;
         let failed = results.into_iter().find_map(Result::err);
         failed.map_or(Ok(()), |(_, code)| Err(topic_error(operation, topic.to_owned(), code)))
+    }
+
+    /// What is set on a topic itself, by the broker's names and sorted by them; the broker's defaults are not named.
+    pub fn topic_config(&self, topic: &str) -> Result<Vec<(String, String)>, ClientError> {
+        self.config_where(topic, |entry| matches!(entry.source, ConfigSource::DynamicTopic))
+    }
+
+    /// Everything that holds for a topic, whether it is set on it or is the broker's default.
+    pub fn effective_topic_config(&self, topic: &str) -> Result<Vec<(String, String)>, ClientError> {
+        self.config_where(topic, |_| true)
+    }
+
+    fn config_where(
+        &self,
+        topic: &str,
+        wanted: impl Fn(&ConfigEntry) -> bool,
+    ) -> Result<Vec<(String, String)>, ClientError> {
+        let operation = "reading the configuration";
+        let resource = ResourceSpecifier::Topic(topic);
+        let results = block_on(self.client.describe_configs([&resource], &self.options()), self.deadline, operation)?
+            .map_err(|error| ClientError::topic(operation, topic, &error))?;
+        let mut configs = Vec::new();
+        for result in results {
+            let resource = result.map_err(|code| topic_error(operation, topic.to_owned(), code))?;
+            if resource.entries.is_empty() {
+                // Every topic has settings; rdkafka drops the broker's refusal, which is of a topic that does not exist.
+                return Err(topic_error(operation, topic.to_owned(), RDKafkaErrorCode::UnknownTopicOrPartition));
+            }
+            // A secret has no value here.
+            let entries = resource.entries.into_iter().filter(&wanted);
+            configs.extend(entries.filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        configs.sort();
+        Ok(configs)
     }
 
     /// Deletes consumer groups with their offsets; one that does not exist is no error.

@@ -204,6 +204,19 @@ fn is_fencing(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What a reader meets while a broker is away: the client reconnects and asks again by itself.
+pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::Resolve
+    )
+}
+
 /// Rights and settings do not mend themselves, whatever the call that failed on them.
 fn is_for_somebody(code: RDKafkaErrorCode) -> bool {
     matches!(

@@ -1,11 +1,13 @@
 //! The only room that names librdkafka: connections, records, plain and transactional clients, administration.
 
 mod admin;
+mod bulk_reader;
 mod client_log;
 mod connection;
 mod error;
 mod group_consumer;
 mod group_handle;
+mod group_offsets;
 mod group_settings;
 mod headers;
 mod native;
@@ -24,10 +26,12 @@ fn close_aside<T: Send + 'static>(consumer: Option<T>) {
 }
 
 pub use admin::{Admin, NewTopic};
+pub use bulk_reader::{BulkReader, BulkSettings, Lent, LentRecord};
 pub use connection::{Connection, ExistingTopic};
 pub use error::{ClientError, ErrorKind};
 pub use group_consumer::{GroupConsumer, GroupEvent};
 pub use group_handle::GroupHandle;
+pub use group_offsets::group_offsets;
 pub use group_settings::{Assignment, GroupProtocol, GroupSettings, TopicPartition};
 pub use headers::{Headers, HeadersBuilder};
 pub use output_producer::{IdempotentProducer, OutputProducer, ProducerSettings};

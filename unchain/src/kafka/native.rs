@@ -16,8 +16,8 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 
-use super::Headers;
 use super::record::given_time;
+use super::{Headers, TopicPartition};
 
 /// A consumer whose partitions can be read from queues of their own. It closes the queues before it ends itself, so
 /// they keep nothing alive.
@@ -77,11 +77,33 @@ impl<C: ConsumerContext + 'static> QueueingConsumer<C> {
                 Arc::as_ptr(&self.wake).cast_mut().cast(),
             );
         }
+        Some(self.keep(queue))
+    }
+
+    /// Takes the records of several partitions off the consumer's main queue into one of their own, for as long as the
+    /// client lives. To be called before they are assigned, as [`partition_queue`](Self::partition_queue).
+    pub(super) fn shared_queue(&self, partitions: &[TopicPartition]) -> Option<BatchQueue> {
+        let client = self.client.client().native_ptr();
+        // SAFETY: the client is alive; the queue is ours to destroy.
+        let shared = Queue(NonNull::new(unsafe { c::rd_kafka_queue_new(client) })?);
+        for at in partitions {
+            let name = CString::new(&*at.topic).ok()?;
+            // SAFETY: the client is alive and the name a C string; a returned queue is ours to destroy.
+            let queue = unsafe { c::rd_kafka_queue_get_partition(client, name.as_ptr(), at.partition) };
+            let queue = Queue(NonNull::new(queue)?);
+            // SAFETY: both queues are alive. librdkafka keeps a reference of its own to the one that is forwarded to.
+            unsafe { c::rd_kafka_queue_forward(queue.0.as_ptr(), shared.0.as_ptr()) }
+        }
+        Some(self.keep(shared))
+    }
+
+    /// Puts a queue where it is destroyed before the client.
+    fn keep(&self, queue: Queue) -> BatchQueue {
         let slot = Arc::new(Mutex::new(Some(queue)));
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));
-        Some(BatchQueue { slot, taken: Vec::new() })
+        BatchQueue { slot, taken: Vec::new() }
     }
 
     /// Events that wait in the main queue.
@@ -117,6 +139,16 @@ unsafe impl Send for BatchQueue {}
 impl BatchQueue {
     /// Lends up to `max_records` of what is queued; fewer only where that is all. Never waits.
     pub(super) fn read<T>(&mut self, max_records: usize, with: impl FnOnce(&[RawMessage<'_>]) -> T) -> Option<T> {
+        self.wait_and_read(max_records, Duration::ZERO, with)
+    }
+
+    /// Lends up to `max_records`; waits until there are as many, for at most `wait`.
+    pub(super) fn wait_and_read<T>(
+        &mut self,
+        max_records: usize,
+        wait: Duration,
+        with: impl FnOnce(&[RawMessage<'_>]) -> T,
+    ) -> Option<T> {
         let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = slot.as_ref()?;
         self.taken.clear();
@@ -125,7 +157,7 @@ impl BatchQueue {
         // that are written, and only those are counted.
         let count = unsafe {
             let room = self.taken.as_mut_ptr();
-            let count = c::rd_kafka_consume_batch_queue(queue.0.as_ptr(), 0, room, max_records);
+            let count = c::rd_kafka_consume_batch_queue(queue.0.as_ptr(), milliseconds(wait), room, max_records);
             let count = usize::try_from(count).unwrap_or(0);
             self.taken.set_len(count);
             count
@@ -166,6 +198,22 @@ impl<'a> RawMessage<'a> {
 
     pub(super) fn offset(self) -> i64 {
         self.raw().offset
+    }
+
+    pub(super) fn partition(self) -> i32 {
+        self.raw().partition
+    }
+
+    /// Tells topics of one client apart at the cost of a comparison.
+    pub(super) fn topic_mark(self) -> usize {
+        self.raw().rkt.addr()
+    }
+
+    /// The topic's name; `None` of an error that concerns none.
+    pub(super) fn topic(self) -> Option<&'a str> {
+        let topic = NonNull::new(self.raw().rkt)?;
+        // SAFETY: the handle is alive as long as the message, and its name as long as the handle.
+        unsafe { CStr::from_ptr(c::rd_kafka_topic_name(topic.as_ptr())) }.to_str().ok()
     }
 
     /// -1 where the message has none.

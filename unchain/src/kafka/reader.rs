@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client_log::ClientLog;
+use super::error::is_passing;
 use super::group_consumer::copy;
 use super::{ClientError, Connection, ErrorKind, Record, TopicPartition};
 
@@ -102,7 +103,7 @@ impl Reader {
                 Ok(if was_behind && self.behind.is_empty() { ReadEvent::CaughtUp } else { ReadEvent::Idle })
             }
             // The client reconnects by itself.
-            Some(Err(error)) if transient(&error) => Ok(ReadEvent::Idle),
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => Ok(ReadEvent::Idle),
             Some(Err(error)) => Err(ClientError::topic("reading", &self.topic[0], &error)),
             None => Ok(ReadEvent::Idle),
         }
@@ -164,6 +165,23 @@ impl OffsetsClient {
         Ok(Watermarks { start, stable_end, end })
     }
 
+    /// The offset of each partition's first record of this time or later (KIP-79); `None` where there is none.
+    pub fn at_time(
+        &self,
+        partitions: &[TopicPartition],
+        time_ms: i64,
+        deadline: Duration,
+    ) -> Result<Vec<Option<i64>>, ClientError> {
+        // Negative numbers have a meaning of their own in the protocol.
+        list_offsets(
+            &self.latest,
+            partitions,
+            Offset::Offset(time_ms.max(0)),
+            "reading the offsets of a time",
+            deadline,
+        )
+    }
+
     /// One past the last record of each partition that is decided, as of now: one round trip a leader.
     pub fn stable_ends(&self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<i64>, ClientError> {
         ends(&self.stable, partitions, deadline)
@@ -196,33 +214,48 @@ fn ends(
     partitions: &[TopicPartition],
     deadline: Duration,
 ) -> Result<Vec<i64>, ClientError> {
+    // The protocol's ListOffsets takes the end as a point in time.
+    let found = list_offsets(client, partitions, Offset::End, "reading the ends", deadline)?;
+    let end = |(at, found): (&TopicPartition, Option<i64>)| {
+        found.ok_or_else(|| ClientError::Partition {
+            operation: "reading the ends",
+            topic: at.topic.to_string(),
+            partition: at.partition,
+            reason: "the broker did not say where it ends".to_owned(),
+            kind: ErrorKind::Retry,
+        })
+    };
+    partitions.iter().zip(found).map(end).collect()
+}
+
+/// What the leaders answer for a point in time, each for its partitions.
+fn list_offsets(
+    client: &BaseConsumer<ClientLog>,
+    partitions: &[TopicPartition],
+    point: Offset,
+    operation: &'static str,
+    deadline: Duration,
+) -> Result<Vec<Option<i64>>, ClientError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let (operation, mut list) = ("reading the ends", TopicPartitionList::with_capacity(partitions.len()));
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
     for at in partitions {
-        // The protocol's ListOffsets takes the end as a point in time.
-        list.add_partition_offset(&at.topic, at.partition, Offset::End)
+        list.add_partition_offset(&at.topic, at.partition, point)
             .map_err(|error| ClientError::partition(operation, at, &error))?;
     }
     let found = client.offsets_for_times(list, deadline);
     let found = found.map_err(|error| ClientError::operation(operation, &error))?;
-    let end = |at: &TopicPartition| {
+    let offset = |at: &TopicPartition| {
         let of_partition = found.find_partition(&at.topic, at.partition);
         let of_partition = of_partition.expect("librdkafka answers for each partition that it was asked for");
         of_partition.error().map_err(|error| ClientError::partition(operation, at, &error))?;
-        match of_partition.offset() {
-            Offset::Offset(end) => Ok(end),
-            other => Err(ClientError::Partition {
-                operation,
-                topic: at.topic.to_string(),
-                partition: at.partition,
-                reason: format!("the broker answered {other:?}"),
-                kind: ErrorKind::Retry,
-            }),
-        }
+        Ok(match of_partition.offset() {
+            Offset::Offset(offset) if offset >= 0 => Some(offset),
+            _ => None,
+        })
     };
-    partitions.iter().map(end).collect()
+    partitions.iter().map(offset).collect()
 }
 
 /// Where a partition begins, asked for before it is assigned: librdkafka itself asks the leader, whom it does not know
@@ -233,18 +266,4 @@ pub(super) fn first_offset<C: rdkafka::consumer::ConsumerContext>(
     partition: i32,
 ) -> Option<i64> {
     consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok().map(|(start, _)| start)
-}
-
-fn transient(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::Resolve
-        )
-    )
 }

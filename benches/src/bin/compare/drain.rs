@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use unchain_measure::usage;
+
 use crate::contestant::Contestant;
 use crate::results::Measured;
 use crate::stage::Stage;
-use crate::{Bench, Failure, pause, usage};
+use crate::{Bench, Failure, pause};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use unchain_measure::usage;
 
 use crate::cluster::{PARTITIONS, client};
 use crate::contestant::Contestant;
 use crate::orders::{Feed, index_of, order};
 use crate::results::Measured;
 use crate::stage::Stage;
-use crate::{Failure, pause, usage};
+use crate::{Failure, pause};
 
 /// Records a second.
 const RATE: u64 = 1_000;

@@ -14,7 +14,6 @@ mod restore;
 mod results;
 mod stage;
 mod targets;
-mod usage;
 mod verify;
 
 use std::cell::Cell;
@@ -29,6 +28,7 @@ use contestant::Contestant;
 use measures::{FRANZ, Inputs, Kind, MEASURES, Measure, OURS, RAW, RAW_TWO, STREAMS, Sizes};
 use results::{Results, Run};
 use stage::Task;
+use unchain_measure::{Machine, usage};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -240,7 +240,7 @@ fn heading(arguments: &Arguments) -> page::Heading {
     };
     page::Heading {
         command: "cargo xtask compare".to_owned(),
-        machine: usage::machine(),
+        machine: Machine::here().summary(),
         versions: arguments.version_of.clone(),
         repetitions: arguments.repetitions,
         records: arguments.records,

@@ -40,13 +40,3 @@ fn status_kib(pid: u32, field: &str) -> f64 {
         status.lines().find_map(|line| line.strip_prefix(field)).and_then(|rest| rest.split_whitespace().next());
     value.and_then(|kib| kib.parse().ok()).unwrap_or(0.0)
 }
-
-/// The machine in a few words: cores and memory, no names.
-pub fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib =
-        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).and_then(|rest| rest.split_whitespace().next());
-    let gib = kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0 / 1024.0;
-    format!("{cores} cores, {gib:.0} GiB of memory, {}", std::env::consts::ARCH)
-}
