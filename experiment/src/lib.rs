@@ -1,5 +1,9 @@
 //! The experiment: the same chain of services once as synchronous calls and once as processors, under the same load and
 //! the same faults, judged by what the services left behind.
+//!
+//! `scenario` says what happens when; `side` starts the processes (`service`, which is either a hop of `chain` or a part
+//! of `pipeline`, both around the same `work`); `load` is the callers; `run` brings these together; `judge` and `recovery`
+//! are plain functions of what was seen; `report` shows it.
 
 mod chain;
 mod child;

@@ -62,9 +62,11 @@ pub fn orders(count: usize) -> Result<Vec<OrderBody>, ExperimentError> {
     Ok(orders)
 }
 
-/// Sends each order at its time, and waits for every answer. Ends early where `stop` is set.
+/// Sends each order at its time, and waits for every answer. Ends early where `stop` is set. The ids of a run's loads
+/// differ by their prefix.
 pub fn drive(
     address: &str,
+    prefix: &str,
     plan: &Plan,
     settings: &LoadSettings,
     began: std::time::Instant,
@@ -83,7 +85,8 @@ pub fn drive(
     let began_us = now_us().saturating_sub(u64::try_from(began.elapsed().as_micros()).unwrap_or(0));
     let all = async {
         let mut asked = JoinSet::new();
-        for (order, due) in orders.into_iter().zip(due_times) {
+        for (mut order, due) in orders.into_iter().zip(due_times) {
+            order.order_id.insert_str(0, prefix);
             tokio::time::sleep_until(Instant::from_std(began + due)).await;
             if stop.load(Ordering::Relaxed) {
                 break;

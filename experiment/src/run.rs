@@ -25,6 +25,9 @@ use crate::step::Step;
 /// How often a wait for the last orders looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What the ids of the orders begin with that go before the others.
+const PRIMING: &str = "priming-";
+
 /// What all runs share.
 pub struct Stage<'a> {
     pub settings: &'a Settings,
@@ -69,10 +72,11 @@ impl Stage<'_> {
             _ => None,
         };
         let mut side = Side::start(kind, self.settings, &name, self.program, &folder)?;
+        let primed = self.prime(&side, scenario, connection.zip(follower.as_ref()), &name)?;
         let began = Instant::now();
         let began_us = now_us();
         let mut cpu = Cpu::begin(&side.process_ids(), self.broker_of(kind));
-        let (offered, fault_us) = self.load_and_fault(&mut side, &plan, began, &mut cpu)?;
+        let (mut offered, fault_us) = self.load_and_fault(&mut side, &plan, began, &mut cpu)?;
         side.check()?;
         let effects = match (connection, follower) {
             (Some(connection), Some(follower)) => {
@@ -96,6 +100,8 @@ impl Stage<'_> {
         if let Some(cleanup) = cleanup.as_mut() {
             cleanup.delete_topics()?;
         }
+        // They count, though long before anything is measured.
+        offered.extend(primed);
         let judgement = judge(&offered, &effects);
         let warm_us = began_us + micros(plan.warm_up);
         let recovery = fault_us.clone().map(|fault| recovery(&judgement.fates, warm_us..fault.start, fault));
@@ -104,6 +110,22 @@ impl Stage<'_> {
 
     fn broker_of(&self, kind: Kind) -> Option<u32> {
         self.cluster.filter(|_| kind == Kind::Pipeline).and_then(|(_, broker)| broker)
+    }
+
+    /// Lets some orders through and waits until they are complete.
+    fn prime(
+        &self,
+        side: &Side<'_>,
+        scenario: Scenario,
+        pipeline: Option<(&Connection, &Follower)>,
+        name: &RunName,
+    ) -> Result<Vec<Offered>, ExperimentError> {
+        let (plan, stop) = (Plan::priming(scenario), AtomicBool::new(false));
+        let primed = load::drive(side.entry(), PRIMING, &plan, &self.settings.load, Instant::now(), &stop)?;
+        if let Some((connection, follower)) = pipeline {
+            self.await_completion(connection, name, follower)?;
+        }
+        Ok(primed)
     }
 
     fn load_and_fault(
@@ -115,7 +137,7 @@ impl Stage<'_> {
     ) -> Result<(Vec<Offered>, Option<Range<u64>>), ExperimentError> {
         let (stop, entry) = (AtomicBool::new(false), side.entry().to_owned());
         std::thread::scope(|scope| {
-            let load = scope.spawn(|| load::drive(&entry, plan, &self.settings.load, began, &stop));
+            let load = scope.spawn(|| load::drive(&entry, "", plan, &self.settings.load, began, &stop));
             let directed = self.direct(side, plan, began, cpu);
             if directed.is_err() {
                 stop.store(true, Ordering::Relaxed);
@@ -199,7 +221,8 @@ impl Stage<'_> {
         let slow = &self.settings.scenarios.slow;
         let usual = Step::ALL.map(|step| self.settings.of(step).service_time_ms);
         let slow_ms = if scenario == Scenario::Slow { slow.service_time_ms } else { 0 };
-        Duration::from_millis(2 * usual.into_iter().fold(slow_ms, u64::max))
+        let abandoned_ms = self.settings.chain.deadline_ms.saturating_sub(self.settings.load.caller_timeout_ms);
+        Duration::from_millis(abandoned_ms + 2 * usual.into_iter().fold(slow_ms, u64::max))
     }
 
     /// Waits, unless the experiment is interrupted.

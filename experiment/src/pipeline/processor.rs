@@ -18,6 +18,9 @@ use crate::work::Work;
 
 /// How often a running process looks whether its worker lives.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(20);
+/// A record may wait for its permit as long as the work before it takes, which is what the experiment is about; the run
+/// itself notices when nothing moves any more.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// How long a processor may take to get its partitions.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -108,6 +111,7 @@ pub fn run(
         max_in_flight_records: settings.max_in_flight_records,
         max_commit_interval: Duration::from_millis(settings.commit_interval_ms),
         drain_timeout: Duration::from_millis(settings.drain_ms),
+        stall_timeout: STALL_TIMEOUT,
         ..EngineSettings::default()
     };
     let processors = [processor(step, name, work)];

@@ -32,6 +32,7 @@ fn wins(runs: &[Figures], of_sync: bool) -> Option<Section> {
         sentences.extend(faster(better, other));
         sentences.extend(accepts_more(better, other));
         sentences.extend(leaves_less_undone(better, other));
+        sentences.extend(recovers_sooner(better, other));
         sentences.extend(cheaper(better, other));
     }
     if of_sync && !sentences.is_empty() {
@@ -72,15 +73,31 @@ fn faster(better: &Figures, other: &Figures) -> Option<String> {
 fn accepts_more(better: &Figures, other: &Figures) -> Option<String> {
     (better.counts.accepted > other.counts.accepted).then(|| {
         format!(
-            "{}: it accepted {} of the orders, {} {}; it was itself again {}, against {}.",
+            "{}: it accepted {} of the orders, the {} {}.",
             title(better),
             percent(better.counts.accepted, better.counts.offered),
             way(other.side),
-            percent(other.counts.accepted, other.counts.offered),
-            when(better.recovery),
-            when(other.recovery)
+            percent(other.counts.accepted, other.counts.offered)
         )
     })
+}
+
+/// By more than the second in which recovery is measured.
+fn recovers_sooner(better: &Figures, other: &Figures) -> Option<String> {
+    let (mine, theirs) = (seconds(better.recovery?), seconds(other.recovery?));
+    (mine + 1.0 < theirs).then(|| {
+        let refused =
+            if better.counts.refused > other.counts.refused { " What it refused, it need not work off." } else { "" };
+        let (mine, theirs) = (when(better.recovery), when(other.recovery));
+        format!("{}: it is itself again {mine}, the {} {theirs}.{refused}", title(better), way(other.side))
+    })
+}
+
+fn seconds(recovery: Recovery) -> f64 {
+    match recovery {
+        Recovery::After { seconds } | Recovery::WorkedOffAfter { seconds } => seconds,
+        Recovery::Never => f64::INFINITY,
+    }
 }
 
 fn leaves_less_undone(better: &Figures, other: &Figures) -> Option<String> {
@@ -164,7 +181,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn when(recovery: Option<Recovery>) -> String {
     match recovery {
-        None => "at once".to_owned(),
+        None => "without a fault".to_owned(),
         Some(Recovery::After { seconds }) => format!("{seconds:.0} s after the fault"),
         Some(Recovery::WorkedOffAfter { seconds }) => format!("{seconds:.0} s after the fault, the load being over"),
         Some(Recovery::Never) => "not within the run".to_owned(),
@@ -210,6 +227,16 @@ mod tests {
         let runs = [run(Kind::Sync, Scenario::Outage, 90, 5, 1.0), run(Kind::Pipeline, Scenario::Outage, 90, 5, 1.0)];
         assert_eq!(sentences(&runs, "What synchronous calls win"), "");
         assert_eq!(sentences(&runs, "What the pipeline wins"), "");
+    }
+
+    #[test]
+    fn whoever_recovers_sooner_is_said_to() {
+        let mut sync = run(Kind::Sync, Scenario::Overload, 40, 0, 1.0);
+        let mut pipeline = run(Kind::Pipeline, Scenario::Overload, 100, 0, 1.0);
+        sync.recovery = Some(Recovery::After { seconds: 1.0 });
+        pipeline.recovery = Some(Recovery::WorkedOffAfter { seconds: 90.0 });
+        let said = sentences(&[sync, pipeline], "What synchronous calls win");
+        assert!(said.contains("1 s after the fault") && said.contains("need not work off"), "{said}");
     }
 
     #[test]

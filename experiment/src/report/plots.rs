@@ -80,9 +80,9 @@ fn completed_by_due_time(fate: &Fate) -> Option<(u64, u64)> {
 
 fn timeline(run: &Run, event: Event) -> Timeline {
     let mut timeline = Timeline::new(INTERVAL, MAX_LENGTH);
-    for fate in &run.judgement.fates {
+    for fate in run.judgement.fates.iter().filter(|fate| fate.due_us >= run.began_us) {
         if let Some((at_us, latency_us)) = event(fate) {
-            let since_start_us = fate.due_us.saturating_sub(run.began_us) + at_us;
+            let since_start_us = fate.due_us - run.began_us + at_us;
             timeline.add(Duration::from_micros(since_start_us), Duration::from_micros(latency_us));
         }
     }
