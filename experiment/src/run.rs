@@ -11,7 +11,7 @@ use unchain::kafka::Connection;
 use crate::child::Program;
 use crate::clock::now_us;
 use crate::cpu::Cpu;
-use crate::effects::read_effects;
+use crate::effects::{Effect, read_effects};
 use crate::error::ExperimentError;
 use crate::judge::{Judgement, judge};
 use crate::load::{self, Offered};
@@ -78,24 +78,15 @@ impl Stage<'_> {
         let mut cpu = Cpu::begin(&side.process_ids(), self.broker_of(kind));
         let (mut offered, fault_us) = self.load_and_fault(&mut side, &plan, began, &mut cpu)?;
         side.check()?;
+        match (connection, &follower) {
+            (Some(connection), Some(follower)) => self.await_completion(connection, &name, follower)?,
+            _ => self.pause(self.longest_work(scenario))?,
+        }
+        cpu.note(&side.process_ids());
+        side.stop();
         let effects = match (connection, follower) {
-            (Some(connection), Some(follower)) => {
-                self.await_completion(connection, &name, &follower)?;
-                cpu.note(&side.process_ids());
-                side.stop();
-                read_topics(connection, &name, &follower.end()?)?
-            }
-            _ => {
-                self.pause(self.longest_work(scenario))?;
-                cpu.note(&side.process_ids());
-                side.stop();
-                let mut effects = Vec::new();
-                for step in Step::ALL {
-                    let file = effects_file(&folder, step);
-                    effects.extend(read_effects(&file).map_err(ExperimentError::file(file))?);
-                }
-                effects
-            }
+            (Some(connection), Some(follower)) => read_topics(connection, &name, &follower.end()?)?,
+            _ => chain_effects(&folder)?,
         };
         if let Some(cleanup) = cleanup.as_mut() {
             cleanup.delete_topics()?;
@@ -229,6 +220,16 @@ impl Stage<'_> {
     fn pause(&self, at_most: Duration) -> Result<(), ExperimentError> {
         if self.signals.wait(at_most) { Err(ExperimentError::Interrupted) } else { Ok(()) }
     }
+}
+
+/// What all services of a synchronous chain have done.
+fn chain_effects(folder: &Path) -> Result<Vec<Effect>, ExperimentError> {
+    let mut effects = Vec::new();
+    for step in Step::ALL {
+        let file = effects_file(folder, step);
+        effects.extend(read_effects(&file).map_err(ExperimentError::file(file))?);
+    }
+    Ok(effects)
 }
 
 fn micros(span: Duration) -> u64 {

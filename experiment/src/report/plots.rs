@@ -33,7 +33,7 @@ impl Plots {
                 continue;
             }
             let mut add = |name: &str, title: &str, y: Axis, series: Vec<Series>| {
-                if series.iter().any(|series| !series.points.is_empty()) {
+                if series.iter().flat_map(|series| &series.points).any(|(_, count)| *count > 0.0) {
                     let title = format!("{}: {title}", scenario.name());
                     let (x, marks) = (Axis::linear("seconds"), marks(&runs));
                     let chart = Chart { title, x, y, series, marks };
@@ -94,7 +94,12 @@ fn series(runs: &[&Run], points: impl Fn(&Run) -> Vec<(f64, f64)>) -> Vec<Series
 }
 
 fn rates(runs: &[&Run], event: Event) -> Vec<Series> {
-    series(runs, |run| timeline(run, event).rates())
+    series(runs, |run| {
+        let mut timeline = timeline(run, event);
+        // Also where nothing happens any more: the line goes on at nothing until the load's end.
+        timeline.count(run.plan.span().saturating_sub(INTERVAL), 0);
+        timeline.rates()
+    })
 }
 
 fn latencies(runs: &[&Run]) -> Vec<Series> {
