@@ -141,8 +141,8 @@ mod tests {
             assert!(due.is_sorted() && *due.last().unwrap() < plan.span());
         }
         let plan = Plan::of(Scenario::Steady, &Settings::defaults());
-        assert_eq!(plan.due_times().nth(80), Some(Duration::from_secs(1)));
-        assert_eq!(plan.due_times().count(), 34 * 80);
+        assert_eq!(plan.due_times().nth(70), Some(Duration::from_secs(1)));
+        assert_eq!(plan.due_times().count(), 34 * 70);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let (span, fault) = plan.fault.clone().unwrap();
         assert_eq!((span.clone(), fault), (Duration::from_secs(10)..Duration::from_secs(70), Fault::Load));
         assert_eq!(orders_within(&plan, &span), 60 * 3 * 200);
-        assert_eq!(orders_within(&plan, &(span.end..plan.span())), 20 * 80);
+        assert_eq!(orders_within(&plan, &(span.end..plan.span())), 20 * 70);
     }
 
     #[test]
@@ -159,6 +159,6 @@ mod tests {
         let plan = Plan::of(Scenario::Outage, &Settings::defaults().scaled(0.1));
         let (span, fault) = plan.fault.clone().unwrap();
         assert_eq!(fault, Fault::Kill(Step::Payment));
-        assert_eq!(orders_within(&plan, &span), 240);
+        assert_eq!(orders_within(&plan, &span), 210);
     }
 }
