@@ -8,6 +8,7 @@ use unchain_processors::mail::EmailConfig;
 use crate::broker::BrokerArguments;
 use crate::check::CheckArguments;
 use crate::demo::DemoArguments;
+use crate::experiment::ExperimentCommand;
 use crate::produce::{OrdersArguments, ReferenceArguments};
 
 /// Turns chains of synchronous calls into event streams on Apache Kafka.
@@ -41,6 +42,12 @@ pub(crate) enum Command {
     Check {
         #[command(subcommand)]
         command: CheckCommand,
+    },
+    /// Try out what a pipeline would change for a chain of services.
+    #[command(after_help = "Example:\n  unchain experiment sync-vs-async --scenario outage")]
+    Experiment {
+        #[command(subcommand)]
+        command: ExperimentCommand,
     },
     /// Run the development broker until SIGINT or SIGTERM.
     #[command(after_help = "Example:\n  unchain broker --listen 127.0.0.1:9092 --data-dir broker-data")]

@@ -10,6 +10,7 @@ use unchain::engine::EngineError;
 use unchain::kafka::ClientError;
 use unchain::produce::ProduceError;
 use unchain_broker::StartError;
+use unchain_experiment::{ExperimentError, ServiceError};
 use unchain_producers::OrderLogError;
 use unchain_producers::replay::ReplayError;
 
@@ -38,6 +39,10 @@ pub enum CliError {
     Check(#[from] CheckError),
     #[error(transparent)]
     Broker(#[from] StartError),
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     #[error("folder {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("the mbox file {} cannot be read: {source}", file.display())]
@@ -63,6 +68,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             CliError::App(error) => error.exit_code(),
+            CliError::Experiment(error) => error.exit_code(),
             CliError::DataDirOfAnotherBroker => 2,
             CliError::Verdict => 3,
             _ => 1,

@@ -6,6 +6,7 @@ pub mod check;
 mod command_line;
 pub mod demo;
 mod error;
+mod experiment;
 mod produce;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn execute(command_line: &CommandLine) -> Result<(), CliError> {
         Command::Demo(arguments) => demo::command(options, email, arguments),
         Command::Produce { command } => produce::command(options, command),
         Command::Check { command } => check::command(options, command),
+        Command::Experiment { command } => experiment::command(options, command),
         Command::Broker(arguments) => broker::command(arguments),
     }
 }

@@ -13,8 +13,19 @@ use source::{Source, files, first_names, mentions, product_code, root, rust_file
 const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("broker", &[]),
     ("chaos", &["unchain"]),
-    ("cli", &["unchain", "unchain-broker", "unchain-processors", "unchain-producers", "unchain-schemas"]),
+    (
+        "cli",
+        &[
+            "unchain",
+            "unchain-broker",
+            "unchain-experiment",
+            "unchain-processors",
+            "unchain-producers",
+            "unchain-schemas",
+        ],
+    ),
     ("codegen", &[]),
+    ("experiment", &["unchain", "unchain-measure", "unchain-producers", "unchain-schemas"]),
     ("measure", &[]),
     ("processors", &["unchain", "unchain-schemas"]),
     ("producers", &["unchain", "unchain-schemas"]),

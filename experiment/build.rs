@@ -1,0 +1,5 @@
+//! Generates the contracts of the experiment's pipeline.
+
+fn main() {
+    unchain_codegen::generate("schemas");
+}
