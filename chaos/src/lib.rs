@@ -13,7 +13,6 @@ pub mod observer;
 pub mod plan;
 pub mod process;
 pub mod proxy;
-pub mod random;
 pub mod reading;
 pub mod report;
 pub mod run;
@@ -21,6 +20,8 @@ pub mod transaction_log;
 pub mod verify;
 pub mod workload;
 pub mod writer;
+
+pub use unchain_measure::random;
 
 /// The contracts of the workload.
 pub mod contracts {

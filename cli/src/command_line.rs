@@ -49,6 +49,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ExperimentCommand,
     },
+    /// Measure throughput and latency, search for the highest rate, compare results.
+    #[command(after_help = unchain_workload::EXAMPLE)]
+    Bench(Box<unchain_workload::BenchArguments>),
     /// Run the development broker until SIGINT or SIGTERM.
     #[command(after_help = "Example:\n  unchain broker --listen 127.0.0.1:9092 --data-dir broker-data")]
     Broker(BrokerArguments),

@@ -60,6 +60,8 @@ pub enum CliError {
     ProcessorEnded { missing: String },
     #[error("interrupted before the orders were through; still missing: {missing}")]
     Interrupted { missing: String },
+    #[error(transparent)]
+    Bench(#[from] unchain_workload::BenchError),
     #[error("the verdict failed")]
     Verdict,
 }
@@ -69,6 +71,7 @@ impl CliError {
         match self {
             CliError::App(error) => error.exit_code(),
             CliError::Experiment(error) => error.exit_code(),
+            CliError::Bench(error) => error.exit_code(),
             CliError::DataDirOfAnotherBroker => 2,
             CliError::Verdict => 3,
             _ => 1,

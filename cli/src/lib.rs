@@ -39,6 +39,7 @@ fn execute(command_line: &CommandLine) -> Result<(), CliError> {
         Command::Produce { command } => produce::command(options, command),
         Command::Check { command } => check::command(options, command),
         Command::Experiment { command } => experiment::command(options, command),
+        Command::Bench(arguments) => Ok(unchain_workload::command(options, arguments)?),
         Command::Broker(arguments) => broker::command(arguments),
     }
 }

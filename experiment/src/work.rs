@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::random::Random;
+use crate::random::SharedRandom;
 use crate::settings::WorkSettings;
 
 /// Shared by all orders that a service works on.
@@ -17,7 +17,7 @@ pub struct Work(Arc<Shared>);
 struct Shared {
     permits: Semaphore,
     spread: f64,
-    random: Random,
+    random: SharedRandom,
     service_time_ms: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl Work {
         Work(Arc::new(Shared {
             permits: Semaphore::new(settings.concurrency),
             spread: settings.spread,
-            random: Random::of(seed),
+            random: SharedRandom::of(seed),
             service_time_ms: AtomicU64::new(settings.service_time_ms),
         }))
     }

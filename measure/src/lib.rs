@@ -6,6 +6,7 @@ mod latencies;
 mod machine;
 mod page;
 mod plot;
+pub mod random;
 mod sampler;
 mod spread;
 mod timeline;

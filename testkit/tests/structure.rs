@@ -12,7 +12,7 @@ use source::{Source, files, first_names, mentions, product_code, root, rust_file
 /// Each crate, by its folder, with the workspace's crates that its code may use. Build and test dependencies are free.
 const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("broker", &[]),
-    ("chaos", &["unchain"]),
+    ("chaos", &["unchain", "unchain-measure"]),
     (
         "cli",
         &[
@@ -22,6 +22,7 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
             "unchain-processors",
             "unchain-producers",
             "unchain-schemas",
+            "unchain-workload",
         ],
     ),
     ("codegen", &[]),
@@ -32,6 +33,7 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
     ("schemas", &["unchain"]),
     ("testkit", &["unchain", "unchain-broker"]),
     ("unchain", &[]),
+    ("workload", &["unchain", "unchain-measure"]),
     ("xtask", &[]),
 ];
 /// What measures everything and what shows how to use it may use everything.

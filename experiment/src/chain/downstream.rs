@@ -9,7 +9,7 @@ use super::circuit_breaker::CircuitBreaker;
 use super::client::{HttpClient, Reply, SendError};
 use super::retry_budget::RetryBudget;
 use crate::clock::now_us;
-use crate::random::Random;
+use crate::random::SharedRandom;
 use crate::settings::ChainSettings;
 
 /// The next service, as its caller sees it.
@@ -21,7 +21,7 @@ pub struct Downstream {
     attempt_timeout: Duration,
     budget: Mutex<RetryBudget>,
     breaker: Option<Mutex<CircuitBreaker>>,
-    random: Random,
+    random: SharedRandom,
     started: Instant,
 }
 
@@ -52,7 +52,7 @@ impl Downstream {
             attempt_timeout: Duration::from_millis(settings.call_timeout_ms) * services_left,
             budget: Mutex::new(RetryBudget::new(settings.retry_budget)),
             breaker: breaker.then(|| Mutex::new(CircuitBreaker::new(settings.circuit_breaker))),
-            random: Random::of(seed),
+            random: SharedRandom::of(seed),
             started: Instant::now(),
             settings: settings.clone(),
         }

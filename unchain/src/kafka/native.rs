@@ -415,6 +415,55 @@ impl<C: ProducerContext + 'static> TopicProducer<C> {
     }
 }
 
+/// A producer of one topic whose records carry a number each, which comes back with the delivery report.
+pub(super) struct TaggingProducer<C: ProducerContext<DeliveryOpaque = usize> + 'static> {
+    /// Stands before the client, which must end after it.
+    topic: Topic,
+    client: BaseProducer<C>,
+}
+
+impl<C: ProducerContext<DeliveryOpaque = usize> + 'static> TaggingProducer<C> {
+    pub(super) fn new(client: BaseProducer<C>, topic: &str) -> Result<TaggingProducer<C>, RDKafkaErrorCode> {
+        let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        // SAFETY: the client is alive, the name a C string; without settings the client's defaults hold.
+        let topic = unsafe { c::rd_kafka_topic_new(client.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        Ok(TaggingProducer { topic: Topic(NonNull::new(topic).ok_or(RDKafkaErrorCode::InvalidTopic)?), client })
+    }
+
+    pub(super) fn client(&self) -> &BaseProducer<C> {
+        &self.client
+    }
+
+    /// Queues a copy of a record; without a partition the key chooses one.
+    pub(super) fn produce(
+        &self,
+        at: Option<i32>,
+        key: &[u8],
+        value: &[u8],
+        tag: usize,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let key_start = if key.is_empty() { ptr::null() } else { key.as_ptr().cast() };
+        let value_start = value.as_ptr().cast_mut().cast();
+        // SAFETY: the topic is alive; key and value are copied before the call returns; the tag is only handed back, as
+        // the `usize` that rdkafka makes of it. The error is that of this thread's last call.
+        unsafe {
+            let (topic, at, tag) = (self.topic.0.as_ptr(), at.unwrap_or(-1), ptr::without_provenance_mut(tag));
+            let copy = c::RD_KAFKA_MSG_F_COPY;
+            match c::rd_kafka_produce(topic, at, copy, value_start, value.len(), key_start, key.len(), tag) {
+                0 => Ok(()),
+                _ => Err(c::rd_kafka_last_error().into()),
+            }
+        }
+    }
+
+    /// As [`TopicProducer::flush`]; another thread serves the reports.
+    pub(super) fn flush(&self, wait: Duration) -> bool {
+        // SAFETY: the client is alive.
+        let result = unsafe { c::rd_kafka_flush(self.client.client().native_ptr(), milliseconds(wait)) };
+        result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+}
+
 fn milliseconds(wait: Duration) -> i32 {
     i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
 }

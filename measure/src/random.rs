@@ -1,6 +1,6 @@
 //! Seeded randomness: the same seed gives the same schedule, on every machine.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and good enough to draw faults.
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and good enough to draw faults and loads.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -19,6 +19,11 @@ impl Random {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// From `low` to below `high`.
@@ -55,5 +60,6 @@ mod tests {
         items.sort_unstable();
         assert_eq!(items, (0..50).collect::<Vec<_>>());
         assert!((0..1_000).all(|_| (3..9).contains(&random.between(3, 9))));
+        assert!((0..1_000).all(|_| (0.0..1.0).contains(&random.unit())));
     }
 }
