@@ -44,6 +44,17 @@ impl Outlet for Producing {
     }
 }
 
+/// An outlet whose records go by a producer.
+pub(crate) trait ByProducer: Outlet + Send {
+    fn producing(&self) -> &Producing;
+}
+
+impl ByProducer for Producing {
+    fn producing(&self) -> &Producing {
+        self
+    }
+}
+
 /// When one sender sends, and until when.
 pub(crate) struct Load<'a> {
     pub(crate) clock: Clock,

@@ -127,6 +127,9 @@ impl Records {
     }
 }
 
+/// A stamped value of a record that only opens connections.
+pub(crate) const PRIMING_VALUE: [u8; STAMP_BYTES] = crate::tally::PRIMING.to_le_bytes();
+
 /// When a value was due; `None` of one that is no stamped value.
 pub(crate) fn stamp(value: &[u8]) -> Option<u64> {
     value.first_chunk().map(|stamp| u64::from_le_bytes(*stamp))

@@ -1,23 +1,34 @@
 //! Open-loop pacing: when each record is due follows from the start and the rate alone, whatever holds the sender up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nanoseconds since a run's start; every thread of the run reads the same clock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock(Instant);
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    made: Instant,
+    /// When the run began, in nanoseconds since the clock was made.
+    began_nanos: Arc<AtomicU64>,
+}
 
 impl Clock {
     pub(crate) fn start() -> Clock {
-        Clock(Instant::now())
+        Clock { made: Instant::now(), began_nanos: Arc::default() }
+    }
+
+    /// Lets the run begin now, for all who have this clock.
+    pub(crate) fn restart(&self) {
+        self.began_nanos.store(nanos(self.made.elapsed()), Ordering::Release);
     }
 
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
-        nanos(self.0.elapsed())
+        nanos(self.made.elapsed()).saturating_sub(self.began_nanos.load(Ordering::Acquire))
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        Duration::from_nanos(self.nanos())
     }
 }
 

@@ -7,7 +7,10 @@ use unchain_measure::random::Random;
 
 /// The sizes of records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a number of bytes, {min: A, max: B}, or a list of {bytes: N, weight: W}")]
+#[serde(
+    untagged,
+    expecting = "`record_bytes` takes a number of bytes, {min: A, max: B}, or a list of {bytes: N, weight: W}"
+)]
 pub enum Sizes {
     Fixed(u32),
     Uniform(SizeRange),
@@ -172,7 +175,7 @@ impl KeyDraws {
 
 /// Records a second, of all producers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "records a second as a whole number, or max")]
+#[serde(untagged, expecting = "`rate` takes records a second as a whole number, or max")]
 pub enum Rate {
     PerSecond(u64),
     Max(Max),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use unchain::app::Signals;
-use unchain::kafka::{Connection, LoadProducer, TopicPartition};
+use unchain::kafka::{Connection, LoadProducer, Sent, TopicPartition};
 use unchain_measure::{Sample, UsageSampler, busy_cpus, usage};
 
 use crate::BenchError;
 use crate::cluster::Cluster;
-use crate::load::{Done, GRACE, Load, Permits, Producing};
+use crate::load::{Done, GRACE, Load, Permits, Producing, await_condition};
 use crate::records::{Material, Records};
 use crate::result::{Facts, Run};
 use crate::schedule::{Clock, Schedule};
@@ -26,6 +26,9 @@ pub(crate) struct Stage<'a> {
     /// The number of the run, from 0: each draws other records.
     pub(crate) run: u64,
 }
+
+/// A producer and the tally of its deliveries.
+pub(crate) type Tallied = (Producing, Arc<Tally>);
 
 /// How long what was sent may take to be acknowledged and received.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
@@ -48,9 +51,9 @@ impl Stage<'_> {
         Schedule { per_second: rate.per_second(), sender: producer.into(), senders: (*producers).into() }
     }
 
-    pub(crate) fn load<'b>(&'b self, clock: Clock, producer: u32, permits: Option<&'b Permits>) -> Load<'b> {
+    pub(crate) fn load<'b>(&'b self, clock: &Clock, producer: u32, permits: Option<&'b Permits>) -> Load<'b> {
         let (schedule, end) = (self.schedule(producer), self.workload.duration());
-        Load { clock, schedule, end, grace: GRACE, max_records: None, signals: self.signals, permits }
+        Load { clock: clock.clone(), schedule, end, grace: GRACE, max_records: None, signals: self.signals, permits }
     }
 
     /// One producer's outlet, to the topic that is its turn.
@@ -65,6 +68,44 @@ impl Stage<'_> {
         let records = Records::new(self.material, producer.into(), self.run);
         let producer = LoadProducer::connect(self.connection(), topic, &settings, Arc::clone(tally))?;
         Ok(Producing { producer, records })
+    }
+
+    /// All producers' outlets, each with the tally of its deliveries.
+    pub(crate) fn all_producing(&self, topics: &[String], clock: &Clock) -> Result<Vec<Tallied>, BenchError> {
+        let new = |producer| {
+            let tally = Arc::new(Tally::new(clock.clone(), self.window()));
+            Ok((self.producing(topics, producer, &tally)?, tally))
+        };
+        (0..self.workload.producers).map(new).collect()
+    }
+
+    /// Sends a record to each partition, so that connections, producer ids and leaders are there, waits until all have
+    /// come through, and lets the run begin. The value is one that is due at [`PRIMING`](crate::tally::PRIMING).
+    pub(crate) fn prime<'b>(
+        &self,
+        outlets: impl Iterator<Item = &'b Producing> + Clone,
+        value: &[u8],
+        receivers: &[Tally],
+        clock: &Clock,
+    ) -> Result<Usage, BenchError> {
+        let mut sent = 0;
+        for outlet in outlets.clone() {
+            for partition in 0..self.workload.partitions {
+                while outlet.producer.send(Some(partition), b"", value, usize::MAX)? == Sent::Full {
+                    outlet.producer.wait_for_room();
+                }
+                sent += 1;
+            }
+        }
+        outlets.clone().try_for_each(|outlet| self.flush(outlet))?;
+        let came = || receivers.iter().map(Tally::primed).sum::<u64>();
+        if !receivers.is_empty() && !await_condition(self.signals, DRAIN_DEADLINE, || came() >= sent)? {
+            let state = format!("{} of {sent} first records came", came());
+            return Err(BenchError::TooLong { what: "opening of connections", waited: DRAIN_DEADLINE, state });
+        }
+        let usage = Usage::start(self);
+        clock.restart();
+        Ok(usage)
     }
 
     /// Waits until what was sent is reported.
@@ -182,6 +223,7 @@ pub(crate) fn paced_run(stage: &Stage<'_>, facts: Facts, counts: &Counts, used: 
     run.series.insert("rate".into(), rates(&counts.ends, window.interval));
     run.series.insert("lag".into(), lag(counts, window.interval));
     used.note(&mut run, facts.acknowledged);
+    stage.note_megabytes(&mut run);
     run
 }
 

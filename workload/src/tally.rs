@@ -35,10 +35,14 @@ pub(crate) struct Tally {
     counts: Mutex<Counts>,
 }
 
+/// When records are due that only open connections, before a run begins: they are no part of it.
+pub(crate) const PRIMING: u64 = u64::MAX;
+
 /// The figures of a tally.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
     pub(crate) ended: u64,
+    pub(crate) primed: u64,
     pub(crate) failed: u64,
     /// Those that ended after the warm-up and before the end.
     pub(crate) measured: u64,
@@ -53,7 +57,7 @@ pub(crate) struct Counts {
 impl Tally {
     pub(crate) fn new(clock: Clock, window: Window) -> Tally {
         let latencies = Timeline::new(window.interval, window.end + window.interval);
-        let counts = Counts { ended: 0, failed: 0, measured: 0, last_nanos: 0, ends: Vec::new(), latencies };
+        let counts = Counts { ended: 0, primed: 0, failed: 0, measured: 0, last_nanos: 0, ends: Vec::new(), latencies };
         Tally { clock, window, counts: Mutex::new(counts) }
     }
 
@@ -66,6 +70,10 @@ impl Tally {
     pub(crate) fn end(&self, due_nanos: u64) {
         let now_nanos = self.clock.nanos();
         let mut counts = self.lock();
+        if due_nanos == PRIMING {
+            counts.primed += 1;
+            return;
+        }
         counts.end_many(now_nanos, 1, &self.window);
         counts
             .latencies
@@ -79,6 +87,10 @@ impl Tally {
 
     pub(crate) fn ended(&self) -> u64 {
         self.lock().ended
+    }
+
+    pub(crate) fn primed(&self) -> u64 {
+        self.lock().primed
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -165,6 +177,7 @@ mod tests {
     fn tallies_add_up_and_failures_are_none_of_the_ends() {
         let [one, other] = [0, 1].map(|_| Tally::new(Clock::start(), window()));
         Deliveries::ended(&one, 5, true);
+        Deliveries::ended(&one, usize::MAX, true);
         Deliveries::ended(&other, 5, false);
         other.end_many(3);
         let all = total([&one, &other]).unwrap();

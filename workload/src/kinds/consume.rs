@@ -27,7 +27,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
     let window = Window { end: MAX_FILLING, interval: Duration::from_millis(100), ..stage.window() };
     let usage = Usage::start(stage);
     let clock = Clock::start();
-    let tally = Tally::new(clock, window);
+    let tally = Tally::new(clock.clone(), window);
     let first = drain(stage, &topics, &tally, filled)?;
     let used = usage.stop();
     let counts = tally.counts();
@@ -54,8 +54,9 @@ fn fill(stage: &Stage<'_>, topics: &[String]) -> Result<u64, BenchError> {
     let (clock, producers) = (Clock::start(), u64::from(stage.workload.producers));
     let window = Window { end: MAX_FILLING, interval: MAX_FILLING, ..stage.window() };
     let records = stage.workload.records;
+    let clock = &clock;
     let send = |producer: u32| -> Result<(u64, u64, Option<String>), BenchError> {
-        let tally = Arc::new(Tally::new(clock, window));
+        let tally = Arc::new(Tally::new(clock.clone(), window));
         let mut outlet = stage.producing(topics, producer, &tally)?;
         let share = records / producers + u64::from(u64::from(producer) < records % producers);
         let load = Load {

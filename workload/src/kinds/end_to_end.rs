@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::join_all;
-use super::produce::{refuse_failures, send_all};
+use super::produce::send_all;
 use crate::BenchError;
 use crate::load::await_condition;
 use crate::receiving::Receiver;
-use crate::records::stamp;
-use crate::result::{Facts, Run};
+use crate::records::{PRIMING_VALUE, stamp};
+use crate::result::Run;
 use crate::schedule::Clock;
-use crate::stage::{DRAIN_DEADLINE, Stage, Usage, paced_run};
+use crate::stage::{DRAIN_DEADLINE, Stage, paced_run};
 use crate::tally::{Tally, total};
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
@@ -19,11 +19,10 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
     let shares = stage.shares(&topics, stage.workload.consumers);
     let receivers = shares.iter().map(|share| Receiver::open(stage.connection(), share));
     let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
-    let usage = Usage::start(stage);
     let clock = Clock::start();
-    let tallies: Vec<_> = receivers.iter().map(|_| Tally::new(clock, stage.window())).collect();
+    let tallies: Vec<_> = receivers.iter().map(|_| Tally::new(clock.clone(), stage.window())).collect();
     let stop = &AtomicBool::new(false);
-    let loaded = std::thread::scope(|scope| {
+    let (loaded, used) = std::thread::scope(|scope| {
         let pairs = receivers.into_iter().zip(&tallies);
         let threads = pairs.map(|(mut receiver, tally)| {
             let each = |value: &[u8]| {
@@ -33,28 +32,20 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
             scope.spawn(move || receiver.run(stop, each))
         });
         let threads = threads.collect();
-        let loaded = send_all(stage, &topics, clock).and_then(|loaded| {
-            let acknowledged = total(loaded.tallies.iter().map(|tally| &**tally)).map_or(0, |counts| counts.ended);
-            await_received(stage, &tallies, acknowledged).map(|()| loaded)
-        });
+        let load = || {
+            let outlets = stage.all_producing(&topics, &clock)?;
+            let plain = outlets.iter().map(|(outlet, _)| outlet);
+            let usage = stage.prime(plain, &PRIMING_VALUE, &tallies, &clock)?;
+            let loaded = send_all(stage, outlets, &clock, None)?;
+            await_received(stage, &tallies, loaded.acknowledged())?;
+            Ok((loaded, usage.stop()))
+        };
+        let loaded = load();
         stop.store(true, Ordering::Release);
         join_all(threads).and(loaded)
     })?;
-    let used = usage.stop();
-    let sent = total(loaded.tallies.iter().map(|tally| &**tally)).ok_or(BenchError::Thread { what: "no producer" })?;
-    refuse_failures(sent.failed, loaded.failure)?;
     let received = total(&tallies).ok_or(BenchError::Thread { what: "no consumer" })?;
-    let facts = Facts {
-        sent: loaded.done.sent,
-        unsent: loaded.done.unsent,
-        acknowledged: sent.ended,
-        failed: sent.failed,
-        received: received.ended,
-        ..Facts::default()
-    };
-    let mut run = paced_run(stage, facts, &received, &used);
-    stage.note_megabytes(&mut run);
-    Ok(run)
+    Ok(paced_run(stage, loaded.facts(received.ended), &received, &used))
 }
 
 /// Waits until consumers have what was acknowledged.

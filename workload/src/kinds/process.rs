@@ -12,16 +12,16 @@ use unchain::process::{FailedRecord, Failure, FailurePolicy, Processor};
 
 use super::end_to_end::await_received;
 use super::join_all;
-use super::produce::refuse_failures;
+use super::produce::send_all;
 use crate::BenchError;
 use crate::contracts::{Input, Output};
-use crate::load::{Done, Outlet, Producing, await_condition};
+use crate::load::{ByProducer, Outlet, Producing, await_condition};
 use crate::receiving::Receiver;
 use crate::records::STAMP_BYTES;
-use crate::result::{Facts, Run};
+use crate::result::Run;
 use crate::schedule::Clock;
-use crate::stage::{Stage, Usage, paced_run, sum};
-use crate::tally::{Tally, total};
+use crate::stage::{Stage, paced_run};
+use crate::tally::{PRIMING, Tally};
 use crate::workload::{Guarantee, Kind};
 
 /// How long the group may take to share the partitions out.
@@ -75,50 +75,33 @@ fn run_beside(
     let share: Vec<_> = stage.shares(outputs, 1).into_iter().flatten().collect();
     let mut receiver = Receiver::open(stage.connection(), &share)?;
     let mut decoder = Decoder::<Output>::new(Arc::clone(registry));
-    let usage = Usage::start(stage);
     let clock = Clock::start();
-    let received = [Tally::new(clock, stage.window())];
-    let tallies: Vec<_> = (0..stage.workload.producers).map(|_| Arc::new(Tally::new(clock, stage.window()))).collect();
+    let received = [Tally::new(clock.clone(), stage.window())];
     let (stop, ended) = (&AtomicBool::new(false), &received[0]);
-    let send = |producer: u32, tally: &Arc<Tally>| -> Result<(Done, Option<String>), BenchError> {
-        let plain = stage.producing(inputs, producer, tally)?;
-        let mut outlet = Encoding { plain, encoder: encoder.clone(), encoded: Vec::new() };
-        let done = stage.load(clock, producer, None).run(&mut outlet)?;
-        stage.flush(&outlet.plain)?;
-        Ok((done, outlet.plain.producer.failure()))
-    };
-    let send = &send;
-    let (done, failures): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+    let mut first = Vec::new();
+    let due = PRIMING.cast_signed();
+    encoder.encode(&Input { key: String::new(), intended_nanos: due, payload: Vec::new().into() }, &mut first)?;
+    let (loaded, used) = std::thread::scope(|scope| {
         let each = move |value: &[u8]| {
-            ended.end(decoder.decode(value)?.intended_nanos.unsigned_abs());
+            ended.end(decoder.decode(value)?.intended_nanos.cast_unsigned());
             Ok(())
         };
         let reading = scope.spawn(move || receiver.run(stop, each));
-        let threads = (0..).zip(&tallies).map(|(producer, tally)| scope.spawn(move || send(producer, tally)));
-        let sent = join_all(threads.collect()).and_then(|sent| {
-            let acknowledged = tallies.iter().map(|tally| tally.ended()).sum();
-            await_received(stage, &received, acknowledged).map(|()| sent)
-        });
+        let load = || {
+            let outlets = stage.all_producing(inputs, &clock)?;
+            let usage = stage.prime(outlets.iter().map(|(outlet, _)| outlet), &first, &received, &clock)?;
+            let encoding = |plain| Encoding { plain, encoder: encoder.clone(), encoded: Vec::new() };
+            let outlets = outlets.into_iter().map(|(plain, tally)| (encoding(plain), tally)).collect();
+            let loaded = send_all(stage, outlets, &clock, None)?;
+            await_received(stage, &received, loaded.acknowledged())?;
+            Ok((loaded, usage.stop()))
+        };
+        let loaded = load();
         stop.store(true, Ordering::Release);
-        join_all(vec![reading]).and(sent)
-    })?
-    .into_iter()
-    .unzip();
-    let used = usage.stop();
-    let sent = total(tallies.iter().map(|tally| &**tally)).ok_or(BenchError::Thread { what: "no producer" })?;
-    refuse_failures(sent.failed, failures.into_iter().flatten().next())?;
-    let (done, received) = (sum(&done), received[0].counts());
-    let facts = Facts {
-        sent: done.sent,
-        unsent: done.unsent,
-        acknowledged: sent.ended,
-        failed: sent.failed,
-        received: received.ended,
-        ..Facts::default()
-    };
-    let mut run = paced_run(stage, facts, &received, &used);
-    stage.note_megabytes(&mut run);
-    Ok(run)
+        join_all(vec![reading]).and(loaded)
+    })?;
+    let received = received[0].counts();
+    Ok(paced_run(stage, loaded.facts(received.ended), &received, &used))
 }
 
 /// Records as the contract's values.
@@ -152,6 +135,12 @@ impl Outlet for Encoding {
 
     fn wait_for_room(&self) {
         self.plain.wait_for_room();
+    }
+}
+
+impl ByProducer for Encoding {
+    fn producing(&self) -> &Producing {
+        &self.plain
     }
 }
 

@@ -5,55 +5,67 @@ use std::sync::Arc;
 
 use super::join_all;
 use crate::BenchError;
-use crate::load::{Done, Producing};
+use crate::load::{ByProducer, Done, Permits};
 use crate::result::{Facts, Run};
 use crate::schedule::Clock;
-use crate::stage::{Stage, Usage, paced_run, sum};
-use crate::tally::{Tally, total};
+use crate::stage::{Stage, paced_run, sum};
+use crate::tally::{Counts, Tally, total};
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
     let topics = stage.create_topics()?;
     let clock = Clock::start();
-    let usage = Usage::start(stage);
-    let Loaded { done, tallies, failure } = send_all(stage, &topics, clock)?;
+    let outlets = stage.all_producing(&topics, &clock)?;
+    let usage = stage.prime(outlets.iter().map(|(outlet, _)| outlet), b"", &[], &clock)?;
+    let loaded = send_all(stage, outlets, &clock, None)?;
     let used = usage.stop();
-    let counts = total(tallies.iter().map(|tally| &**tally)).ok_or(BenchError::Thread { what: "no producer" })?;
-    refuse_failures(counts.failed, failure)?;
-    let facts = Facts {
-        sent: done.sent,
-        unsent: done.unsent,
-        acknowledged: counts.ended,
-        failed: counts.failed,
-        received: counts.ended,
-        ..Facts::default()
-    };
-    let mut run = paced_run(stage, facts, &counts, &used);
-    stage.note_megabytes(&mut run);
-    Ok(run)
+    Ok(paced_run(stage, loaded.facts(loaded.counts.ended), &loaded.counts, &used))
 }
 
 /// What all producers have sent, and what became of it.
 pub(super) struct Loaded {
-    pub(super) done: Done,
-    pub(super) tallies: Vec<Arc<Tally>>,
-    pub(super) failure: Option<String>,
+    done: Done,
+    counts: Counts,
+}
+
+impl Loaded {
+    pub(super) fn facts(&self, received: u64) -> Facts {
+        Facts {
+            sent: self.done.sent,
+            unsent: self.done.unsent,
+            acknowledged: self.counts.ended,
+            failed: self.counts.failed,
+            received,
+            ..Facts::default()
+        }
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.counts.ended
+    }
 }
 
 /// Sends from all producers, each on a thread of its own, and waits for every answer.
-pub(super) fn send_all(stage: &Stage<'_>, topics: &[String], clock: Clock) -> Result<Loaded, BenchError> {
-    let tallies: Vec<_> = (0..stage.workload.producers).map(|_| Arc::new(Tally::new(clock, stage.window()))).collect();
-    let send = |producer: u32, tally: &Arc<Tally>| -> Result<(Done, Option<String>), BenchError> {
-        let mut outlet: Producing = stage.producing(topics, producer, tally)?;
-        let done = stage.load(clock, producer, None).run(&mut outlet)?;
-        stage.flush(&outlet)?;
-        Ok((done, outlet.producer.failure()))
-    };
+pub(super) fn send_all(
+    stage: &Stage<'_>,
+    outlets: Vec<(impl ByProducer, Arc<Tally>)>,
+    clock: &Clock,
+    permits: Option<&Permits>,
+) -> Result<Loaded, BenchError> {
+    let (outlets, tallies): (Vec<_>, Vec<_>) = outlets.into_iter().unzip();
     let ended = std::thread::scope(|scope| {
-        let threads = (0..).zip(&tallies).map(|(producer, tally)| scope.spawn(move || send(producer, tally)));
+        let threads = (0..).zip(outlets).map(|(producer, mut outlet)| {
+            scope.spawn(move || {
+                let done = stage.load(clock, producer, permits).run(&mut outlet)?;
+                stage.flush(outlet.producing())?;
+                Ok((done, outlet.producing().producer.failure()))
+            })
+        });
         join_all(threads.collect())
     })?;
     let (done, failures): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
-    Ok(Loaded { done: sum(&done), tallies, failure: failures.into_iter().flatten().next() })
+    let counts = total(tallies.iter().map(|tally| &**tally)).ok_or(BenchError::Thread { what: "no producer" })?;
+    refuse_failures(counts.failed, failures.into_iter().flatten().next())?;
+    Ok(Loaded { done: sum(&done), counts })
 }
 
 /// A run that has lost records has measured something else.

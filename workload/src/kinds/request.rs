@@ -8,15 +8,15 @@ use unchain::kafka::{LoadProducer, Sent};
 
 use super::end_to_end::await_received;
 use super::join_all;
-use super::produce::refuse_failures;
+use super::produce::{refuse_failures, send_all};
 use crate::BenchError;
-use crate::load::{Outlet, Permits, Producing};
+use crate::load::{ByProducer, Outlet, Permits, Producing};
 use crate::receiving::Receiver;
-use crate::records::stamp;
-use crate::result::{Facts, Run};
+use crate::records::{PRIMING_VALUE, stamp};
+use crate::result::Run;
 use crate::schedule::Clock;
-use crate::stage::{Stage, Usage, paced_run};
-use crate::tally::Tally;
+use crate::stage::{Stage, paced_run};
+use crate::tally::{PRIMING, Tally};
 
 /// When each request that has no reply yet was due, by its correlation id.
 type Pending = Mutex<HashMap<u64, u64>>;
@@ -31,13 +31,12 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
     let (mut request_receiver, mut reply_receiver) = (receiver(requests)?, receiver(replies)?);
     let (pending, stop) = (&Pending::default(), &AtomicBool::new(false));
     let permits = &Permits::new(stage.workload.in_flight.into());
-    let usage = Usage::start(stage);
     let clock = Clock::start();
-    let (asked, answered) = (Arc::new(Tally::new(clock, stage.window())), Arc::new(Tally::new(clock, stage.window())));
-    let received = [Tally::new(clock, stage.window())];
+    let answered = Arc::new(Tally::new(clock.clone(), stage.window()));
+    let received = [Tally::new(clock.clone(), stage.window())];
     let ended = &received[0];
     let answering = stage.producing(replies, 0, &answered)?.producer;
-    let (done, failure) = std::thread::scope(|scope| {
+    let (loaded, used) = std::thread::scope(|scope| {
         let answering = scope.spawn(move || answer(&mut request_receiver, &answering, stop));
         let on_reply = |value: &[u8]| {
             let id = stamp(value).unwrap_or(u64::MAX);
@@ -45,36 +44,30 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Run, BenchError> {
             if let Some(due_nanos) = due {
                 ended.end(due_nanos);
                 permits.give_back(1);
+            } else if id == PRIMING {
+                ended.end(PRIMING);
             }
             Ok(())
         };
         let receiving = scope.spawn(move || reply_receiver.run(stop, on_reply));
         let ask = || {
-            let mut outlet = Asking { plain: stage.producing(requests, 0, &asked)?, pending, next_id: 0 };
+            let outlets = stage.all_producing(requests, &clock)?;
+            let plain = outlets.iter().map(|(outlet, _)| outlet);
+            let usage = stage.prime(plain, &PRIMING_VALUE, &received, &clock)?;
+            let asking = |plain| Asking { plain, pending, next_id: 0 };
+            let outlets = outlets.into_iter().map(|(plain, tally)| (asking(plain), tally)).collect();
             let in_flight = stage.workload.rate.per_second().is_none().then_some(permits);
-            let done = stage.load(clock, 0, in_flight).run(&mut outlet)?;
-            stage.flush(&outlet.plain)?;
-            await_received(stage, &received, asked.ended())?;
-            Ok((done, outlet.plain.producer.failure()))
+            let loaded = send_all(stage, outlets, &clock, in_flight)?;
+            await_received(stage, &received, loaded.acknowledged())?;
+            Ok((loaded, usage.stop()))
         };
-        let sent = ask();
+        let asked = ask();
         stop.store(true, Ordering::Release);
-        join_all(vec![answering, receiving]).and(sent)
+        join_all(vec![answering, receiving]).and(asked)
     })?;
-    let used = usage.stop();
-    let (sent, received) = (asked.counts(), received[0].counts());
-    refuse_failures(sent.failed + answered.counts().failed, failure)?;
-    let facts = Facts {
-        sent: done.sent,
-        unsent: done.unsent,
-        acknowledged: sent.ended,
-        failed: sent.failed,
-        received: received.ended,
-        ..Facts::default()
-    };
-    let mut run = paced_run(stage, facts, &received, &used);
-    stage.note_megabytes(&mut run);
-    Ok(run)
+    let received = received[0].counts();
+    refuse_failures(answered.counts().failed, None)?;
+    Ok(paced_run(stage, loaded.facts(received.ended), &received, &used))
 }
 
 /// Sends each request back as its reply.
@@ -112,5 +105,11 @@ impl Outlet for Asking<'_> {
 
     fn wait_for_room(&self) {
         self.plain.wait_for_room();
+    }
+}
+
+impl ByProducer for Asking<'_> {
+    fn producing(&self) -> &Producing {
+        &self.plain
     }
 }
