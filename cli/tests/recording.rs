@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{DEADLINE, Running, Workplace, await_records, await_that, mounts_are_allowed, on_every_cluster};
+use support::{DEADLINE, Workplace, await_records, await_that, mounts_are_allowed, on_every_cluster};
 use unchain::kafka::{Admin, Connection, NewTopic, OffsetsClient};
 use unchain_testkit::TestCluster;
 

@@ -69,7 +69,7 @@ fn record(folder: &Path) -> Recording {
         append(3, Narrow::TOPIC.name, 0, 0, &key, row);
     }
     writer.schema(Item::TOPIC.name, ITEM_ID.0, Item::TOPIC.schema).unwrap();
-    writer.schema(NARROW_ID.0, Narrow::TOPIC.schema).unwrap();
+    writer.schema(Narrow::TOPIC.name, NARROW_ID.0, Narrow::TOPIC.schema).unwrap();
     writer.finish(ends, Vec::new()).unwrap();
     Recording::open(folder).unwrap()
 }

@@ -90,7 +90,7 @@ impl Search {
         match (self.held, self.missed) {
             (None, None) => Some(self.start),
             (Some(held), None) => (held < MAX_RATE).then(|| (held * 2).min(MAX_RATE)),
-            (None, Some(missed)) => (missed > 1).then(|| missed / 2),
+            (None, Some(missed)) => (missed > 1).then_some(missed / 2),
             (Some(held), Some(missed)) => {
                 let is_near = (missed - held) as f64 <= (held as f64 * PRECISION).max(1.0);
                 (!is_near).then(|| u64::midpoint(held, missed))
