@@ -131,7 +131,7 @@ fn a_search_tells_a_rate_that_holds_from_none() {
     let cluster = TestCluster::embedded();
     let workplace = Workplace::at(cluster.bootstrap_servers());
     let search = |limit: &str| {
-        let bounds = ["--limit-ms", limit, "--rate", "4", "--seconds", "0.5", "--partitions", "1"];
+        let bounds = ["--limit-ms", limit, "--rate", "8", "--seconds", "0.5", "--partitions", "1"];
         workplace.run(&[&["bench", "ramp", "produce"], &bounds[..]].concat())
     };
     let none = search("0.000001");
