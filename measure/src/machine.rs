@@ -21,7 +21,9 @@ impl Machine {
         let kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
         let memory_gib = kib.unwrap_or(0).div_ceil(1024 * 1024);
         let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        // What comes behind the version is the name of somebody's build.
+        let kernel = release.trim().split('-').next().unwrap_or_default().to_owned();
         Machine { cores, memory_gib, processor, kernel, versions: Vec::new() }
     }
 
