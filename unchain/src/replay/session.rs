@@ -9,7 +9,7 @@ use super::progress::{self, Begin, Progress, Stored};
 use super::reshape::{Registration, Reshape, Times};
 use super::source::Source;
 use super::{Replay, ReplayError, ReplayStatus, Speed, Timestamps};
-use crate::kafka::{OffsetsClient, ProducerSettings, TopicPartition, TransactionalProducer};
+use crate::kafka::{ClientError, ErrorKind, OffsetsClient, ProducerSettings, TopicPartition, TransactionalProducer};
 
 /// What a session is given from outside.
 pub(super) struct Outside<'a> {
@@ -19,6 +19,9 @@ pub(super) struct Outside<'a> {
     pub(super) report: &'a mut dyn FnMut(&ReplayStatus),
 }
 
+/// Transactions that have just ended are decided a moment later.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How soon a paced replay's records become visible.
 const PACED_COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 /// The same at full speed: each commit stops the sending for a moment.
@@ -238,7 +241,7 @@ fn first_begin(replay: &Replay) -> Result<Begin, ReplayError> {
         let topic: Arc<str> = target.name.as_str().into();
         let at = |partition| TopicPartition { topic: Arc::clone(&topic), partition };
         let partitions: Vec<_> = (0..target.partitions).map(at).collect();
-        let ends = offsets.settled_ends(&partitions, Duration::from_secs(5), deadline)?;
+        let ends = ends(&offsets, &partitions, deadline)?;
         target_starts.insert(target.name.clone(), ends);
     }
     let started_ms = now_ms();
@@ -247,6 +250,21 @@ fn first_begin(replay: &Replay) -> Result<Begin, ReplayError> {
         Timestamps::Shift => first_time(replay)?.map_or(0, |first_ms| started_ms - first_ms),
     };
     Ok(Begin { digest: plan.digest.clone(), started_ms, shift_ms, target_starts })
+}
+
+/// Where the target's partitions end. Those of a topic that was just created have a leader a moment later.
+fn ends(offsets: &OffsetsClient, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<i64>, ClientError> {
+    let asked = Instant::now();
+    loop {
+        match offsets.settled_ends(partitions, SETTLE_PATIENCE, deadline) {
+            Err(error) if error.kind() == ErrorKind::Retry && asked.elapsed() < deadline => {
+                tracing::debug!(%error, "asking again");
+                #[allow(clippy::disallowed_methods, reason = "a back-off between two questions to the broker")]
+                std::thread::sleep(ASK_AGAIN_AFTER);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn first_time(replay: &Replay) -> Result<Option<i64>, ReplayError> {
