@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::Datum;
 use super::container_codec::{Codec, Coder};
-use super::datum::{write_bytes, write_long};
+use super::datum::write_long;
 
 const MAGIC: &[u8; 4] = b"Obj\x01";
 
@@ -186,7 +186,8 @@ pub struct ContainerWriter<W> {
     sink: W,
     marker: [u8; 16],
     coder: Coder,
-    block: Vec<u8>,
+    /// How many data a block has, and how many bytes.
+    lengths: Vec<u8>,
 }
 
 impl<W: Write> ContainerWriter<W> {
@@ -200,18 +201,22 @@ impl<W: Write> ContainerWriter<W> {
         metadata.write(&mut header);
         header.extend_from_slice(&marker);
         sink.write_all(&header)?;
-        Ok(ContainerWriter { sink, marker, coder: Coder::new(codec), block: Vec::new() })
+        Ok(ContainerWriter { sink, marker, coder: Coder::new(codec), lengths: Vec::new() })
     }
 
-    /// Writes a block of `count` data, and hands out its bytes as they stand in the file.
-    pub fn write_block(&mut self, count: u64, data: &[u8]) -> io::Result<&[u8]> {
+    /// Writes a block of `count` data.
+    pub fn write_block(&mut self, count: u64, data: &[u8]) -> io::Result<()> {
         let stored = self.coder.compress(data)?;
-        self.block.clear();
-        write_long(i64::try_from(count).map_err(io::Error::other)?, &mut self.block);
-        write_bytes(stored, &mut self.block);
-        self.block.extend_from_slice(&self.marker);
-        self.sink.write_all(&self.block)?;
-        Ok(&self.block)
+        self.lengths.clear();
+        write_long(i64::try_from(count).map_err(io::Error::other)?, &mut self.lengths);
+        write_long(i64::try_from(stored.len()).map_err(io::Error::other)?, &mut self.lengths);
+        self.sink.write_all(&self.lengths)?;
+        self.sink.write_all(stored)?;
+        self.sink.write_all(&self.marker)
+    }
+
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     pub fn get_ref(&self) -> &W {

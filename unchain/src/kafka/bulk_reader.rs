@@ -24,7 +24,7 @@ pub struct BulkSettings {
 
 impl Default for BulkSettings {
     fn default() -> Self {
-        BulkSettings { max_prefetched_bytes: 8 * 1024 * 1024, max_prefetched_records: 50_000 }
+        BulkSettings { max_prefetched_bytes: 8 * 1024 * 1024, max_prefetched_records: 20_000 }
     }
 }
 
@@ -125,9 +125,9 @@ impl BulkReader {
             ("isolation.level", "read_committed"),
             ("fetch.queue.backoff.ms", "2"),
             ("fetch.wait.max.ms", "20"),
-            ("fetch.message.max.bytes", "1048576"),
+            ("fetch.message.max.bytes", "524288"),
             // One fetch; what it brings stays in memory until its last record was read.
-            ("fetch.max.bytes", "8388608"),
+            ("fetch.max.bytes", "4194304"),
             ("queued.min.messages", &settings.max_prefetched_records.to_string()),
             ("queued.max.messages.kbytes", &settings.max_prefetched_bytes.div_ceil(1024).to_string()),
         ]))?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::closing::Closing;
 use super::index::Extent;
 use super::manifest::{GroupOffset, Manifest, OffsetRange};
 use super::segment_writer::SegmentWriter;
@@ -37,6 +38,7 @@ pub(super) struct Filing {
     partitions: Vec<TopicPartition>,
     /// A partition's open file.
     open: Vec<Option<SegmentWriter>>,
+    closing: Closing,
     give_back: Sender<Vec<u8>>,
 }
 
@@ -46,9 +48,10 @@ impl Filing {
         settings: &RecordingSettings,
         manifest: Manifest,
         give_back: Sender<Vec<u8>>,
-    ) -> Filing {
+    ) -> Result<Filing, RecordingError> {
+        let closing = Closing::start().map_err(|error| RecordingError::write(folder, error))?;
         let (folder, settings) = (folder.to_owned(), settings.clone());
-        Filing { folder, settings, manifest, partitions: Vec::new(), open: Vec::new(), give_back }
+        Ok(Filing { folder, settings, manifest, partitions: Vec::new(), open: Vec::new(), closing, give_back })
     }
 
     /// Works until the recording is finished; without that, until the recorder is gone: the manifest then says that the
@@ -68,10 +71,16 @@ impl Filing {
                     // Nobody takes it where the recorder has just ended.
                     let _ = self.give_back.send(data);
                 }
-                Job::CloseOldFiles => self.close(|segment, settings| segment.is_full(&settings.roll))?,
+                Job::CloseOldFiles => {
+                    self.close(|segment, settings| segment.is_full(&settings.roll));
+                    self.take_in(false)?;
+                }
                 Job::Finish { ends, groups } => return self.finish(&ends, groups),
             }
         }
+        // Whoever began has gone: what is in open files is nobody's, but closed ones are to be found.
+        self.take_in(true)?;
+        self.manifest.store(&self.folder)?;
         Ok(self.manifest)
     }
 
@@ -83,9 +92,9 @@ impl Filing {
     }
 
     fn write(&mut self, partition: usize, extent: &Extent, data: &[u8]) -> Result<(), RecordingError> {
+        self.take_in(false)?;
         if self.open[partition].as_ref().is_some_and(|segment| segment.is_full(&self.settings.roll)) {
-            self.close_one(partition)?;
-            self.manifest.store(&self.folder)?;
+            self.close_one(partition);
         }
         let segment = match &mut self.open[partition] {
             Some(segment) => segment,
@@ -96,30 +105,42 @@ impl Filing {
                 self.settings.codec,
             )?),
         };
-        segment.write(extent, data)
-    }
-
-    fn close(&mut self, which: impl Fn(&SegmentWriter, &RecordingSettings) -> bool) -> Result<(), RecordingError> {
-        let segments = self.manifest.segments.len();
-        for partition in 0..self.open.len() {
-            if self.open[partition].as_ref().is_some_and(|segment| which(segment, &self.settings)) {
-                self.close_one(partition)?;
-            }
+        segment.write(extent, data)?;
+        if let Some(file) = segment.unsynced() {
+            self.closing.sync(file);
         }
-        if self.manifest.segments.len() > segments { self.manifest.store(&self.folder) } else { Ok(()) }
-    }
-
-    fn close_one(&mut self, partition: usize) -> Result<(), RecordingError> {
-        let Some(segment) = self.open[partition].take() else { return Ok(()) };
-        let at = &self.partitions[partition];
-        let segment = segment.finish(at)?;
-        range(&mut self.manifest, at, segment.last_offset + 1);
-        self.manifest.segments.push(segment);
         Ok(())
     }
 
+    fn close(&mut self, which: impl Fn(&SegmentWriter, &RecordingSettings) -> bool) {
+        for partition in 0..self.open.len() {
+            if self.open[partition].as_ref().is_some_and(|segment| which(segment, &self.settings)) {
+                self.close_one(partition);
+            }
+        }
+    }
+
+    fn close_one(&mut self, partition: usize) {
+        if let Some(segment) = self.open[partition].take() {
+            self.closing.close(segment, &self.partitions[partition]);
+        }
+    }
+
+    /// Notes the files that have become whole; with `wait` all that were closed.
+    fn take_in(&mut self, wait: bool) -> Result<(), RecordingError> {
+        let mut has_new = false;
+        while let Some(segment) = self.closing.closed(wait)? {
+            let at = TopicPartition { topic: segment.topic.as_str().into(), partition: segment.partition };
+            range(&mut self.manifest, &at, segment.last_offset + 1);
+            self.manifest.segments.push(segment);
+            has_new = true;
+        }
+        if has_new && !wait { self.manifest.store(&self.folder) } else { Ok(()) }
+    }
+
     fn finish(mut self, ends: &[i64], groups: Vec<GroupOffset>) -> Result<Manifest, RecordingError> {
-        self.close(|_, _| true)?;
+        self.close(|_, _| true);
+        self.take_in(true)?;
         for (at, end) in self.partitions.iter().zip(ends) {
             range(&mut self.manifest, at, *end);
         }

@@ -9,6 +9,7 @@
 //! data/TOPIC/PARTITION/OFFSET.index.avro               where its blocks are
 //! ```
 
+mod closing;
 mod error;
 mod filing;
 mod index;

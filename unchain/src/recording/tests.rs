@@ -84,6 +84,15 @@ fn what_is_recorded_is_read_with_every_codec_and_over_several_files() {
 }
 
 #[test]
+fn a_files_checksum_is_that_of_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    for segment in write(folder.path(), &RecordingSettings::default()).segments {
+        let content = fs::read(folder.path().join(&segment.file)).unwrap();
+        assert_eq!((segment.bytes, segment.crc32c), (content.len() as u64, crc32c::crc32c(&content)), "{segment:?}");
+    }
+}
+
+#[test]
 fn a_span_cuts_by_offset_and_by_time() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &small_files(Codec::Zstandard));

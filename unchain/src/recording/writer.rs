@@ -104,7 +104,7 @@ impl RecordingWriter {
         manifest.store(folder)?;
         let (jobs, waiting) = sync_channel(MAX_WAITING_BLOCKS);
         let (give_back, spare): (Sender<Vec<u8>>, _) = channel();
-        let filing = Filing::new(folder, settings, manifest, give_back);
+        let filing = Filing::new(folder, settings, manifest, give_back)?;
         let thread = std::thread::Builder::new().name("recording".to_owned());
         let thread = thread.spawn(move || filing.run(&waiting));
         let thread = thread.map_err(|error| RecordingError::write(folder, error))?;
