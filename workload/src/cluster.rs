@@ -105,7 +105,13 @@ impl Cluster {
     /// Removes what was created since the last time.
     pub(crate) fn clear(&self) -> Result<(), BenchError> {
         let Created { topics, groups } = std::mem::take(&mut *self.created());
-        remove(&self.connection, &topics, &groups)
+        let removed = remove(&self.connection, &topics, &groups);
+        if removed.is_err() {
+            let mut created = self.created();
+            created.topics.extend(topics);
+            created.groups.extend(groups);
+        }
+        removed
     }
 }
 

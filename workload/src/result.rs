@@ -129,6 +129,13 @@ impl Report {
                 "the rate was not held: {unsent} records that were due could not be sent, and no latency counts them"
             ));
         }
+        if self.workload.is_closed_loop() {
+            warnings.push(
+                "without a rate the loop is closed: the next record waits for room, so latencies are those of full queues, \
+                 and a stall counts for few records"
+                    .to_owned(),
+            );
+        }
         let failed: u64 = self.runs.iter().map(|run| run.facts.failed).sum();
         if failed > 0 {
             warnings.push(format!("{failed} records were not delivered"));

@@ -41,9 +41,9 @@ pub(crate) fn run_once(cluster: &Cluster, signals: &Signals, workload: &Workload
     let material = Material::of(workload)?;
     let ran = kinds::run(&Stage { workload, cluster, signals, material: &material, run });
     let cleared = cluster.clear();
-    let run = ran?;
+    // What was left behind is to be known first.
     cleared?;
-    Ok(run)
+    ran
 }
 
 fn report(workload: Workload, broker: String, runs: Vec<Run>) -> Report {

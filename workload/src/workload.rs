@@ -91,6 +91,11 @@ const MAX_RECORD_BYTES: u32 = 1_000_000;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Workload {
+    /// Whether each record waits for room or for a reply, and none for its time.
+    pub fn is_closed_loop(&self) -> bool {
+        matches!(self.kind, Kind::Produce | Kind::EndToEnd | Kind::Process | Kind::Request) && self.rate == Rate::MAX
+    }
+
     /// Decides what the settings leave open; `origin` is where they come from, for messages.
     ///
     /// # Errors

@@ -53,6 +53,13 @@ impl CircuitBreaker {
         true
     }
 
+    /// A call that was permitted was given up, and nobody knows how it would have ended: another may try in its place.
+    pub fn withdraw(&mut self) {
+        if let State::HalfOpen { let_through, .. } = &mut self.state {
+            *let_through = let_through.saturating_sub(1);
+        }
+    }
+
     /// How a call that was permitted has ended.
     pub fn report(&mut self, succeeded: bool, now: Duration) {
         match (self.state, succeeded) {
@@ -88,6 +95,15 @@ impl CircuitBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_that_was_given_up_makes_room_for_another() {
+        let mut breaker = breaker();
+        (0..4).for_each(|_| assert!(call(&mut breaker, false, at(0))));
+        assert!(breaker.permit(at(100)) && breaker.permit(at(100)) && !breaker.permit(at(100)));
+        breaker.withdraw();
+        assert!(breaker.permit(at(100)));
+    }
 
     const fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -43,6 +43,20 @@ enum Verdict {
     GiveUp(CallFailed),
 }
 
+/// Tells the breaker where a call ends without an outcome, since its caller has gone.
+struct GivenUp<'a> {
+    downstream: &'a Downstream,
+    is_over: bool,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.downstream.with_breaker(|breaker, _| breaker.withdraw());
+        }
+    }
+}
+
 impl Downstream {
     pub fn new(url: String, settings: &ChainSettings, services_left: u32, breaker: bool, seed: u64) -> Downstream {
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
@@ -70,7 +84,9 @@ impl Downstream {
             if !self.with_breaker(CircuitBreaker::permit).unwrap_or(true) {
                 return Err(CallFailed::BreakerOpen);
             }
+            let mut given_up = GivenUp { downstream: self, is_over: false };
             let reply = self.attempt(order_id, body, deadline_us).await;
+            given_up.is_over = true;
             let verdict = judge(reply);
             self.with_breaker(|breaker, now| breaker.report(matches!(verdict, Verdict::Done), now));
             let (failed, at_least) = match verdict {

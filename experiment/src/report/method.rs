@@ -90,7 +90,9 @@ impl Report {
             ),
             "Lost, half done and doubled come from what the services left behind: each service's log of effects in the \
              synchronous chain, all topics read from their beginning (committed records only) in the pipeline. An order of \
-             the pipeline is complete when a reader of the last topic has it, so its commit counts as well."
+             the pipeline is complete when a reader of the last topic has it, so its commit counts as well. Doubled are \
+             records there: the work of an order whose transaction a killed process did not commit is done again, as an \
+             idempotency key makes harmless."
                 .to_owned(),
             "Recovered: from the fault's end until orders that are due are again accepted and completed in the usual time, for \
              good; where the load ended before, until everything was worked off."

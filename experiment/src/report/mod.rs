@@ -80,6 +80,11 @@ impl Report {
         HEADINGS.iter().enumerate().map(row).collect()
     }
 
+    /// Whether there is something to judge the pipeline by.
+    pub fn has_pipeline(&self) -> bool {
+        self.runs.iter().any(|run| run.side == Kind::Pipeline)
+    }
+
     /// What contradicts the pipeline's promise, by its topics.
     pub fn violations(&self) -> Vec<String> {
         let broken = |run: &&Figures| {
