@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use unchain::contract::{SchemaId, open_registry};
 use unchain::kafka::{
-    Admin, Connection, Headers, NewRecord, NewTopic, Publisher, PublisherSettings, Reader, Record, TopicPartition,
+    Admin, Connection, Headers, NewRecord, NewTopic, ProducerSettings, Publisher, PublisherSettings, Reader, Record,
+    TopicPartition, TransactionalProducer,
 };
 use unchain::recording::{OffsetRange, RecordedTopic, Recording, RecordingSettings, RecordingWriter, SegmentRoll};
 use unchain::replay::{
-    DifferenceKind, HeaderFilter, NamePattern, Replay, ReplayError, ReplaySettings, Replayed, Speed, Timestamps,
+    DifferenceKind, HeaderFilter, NamePattern, REPLAYS_TOPIC, Replay, ReplayError, ReplaySettings, Replayed, Speed,
+    Timestamps,
 };
 use unchain_testkit::TestCluster;
 
@@ -362,6 +364,43 @@ fn what_is_asked_for_wrongly_is_told(connection: &Connection) {
 }
 
 /// The same test on the development broker and, where there is one, on Apache Kafka.
+/// Leaves a transaction open on the topic of progress, as a replay does that is killed in the middle of one.
+fn hang_on_progress(connection: &Connection) -> TransactionalProducer {
+    let transaction_timeout = Duration::from_secs(15);
+    let settings = ProducerSettings { transaction_timeout, ..ProducerSettings::default() };
+    let hanging = TransactionalProducer::connect(connection, "another-replay", &settings).unwrap();
+    hanging.begin().unwrap();
+    let (key, value) = (Some(Bytes::from_static(b"other/orders/0")), Some(Bytes::from_static(b"{}")));
+    let topic = REPLAYS_TOPIC;
+    let record = NewRecord { topic, partition: Some(0), timestamp_ms: None, key, value, headers: Headers::default() };
+    hanging.send(&record).unwrap();
+    hanging.flush().unwrap();
+    hanging
+}
+
+fn progress_hidden_by_another_replays_transaction_is_waited_for(connection: &Connection) {
+    let fixture = Fixture::record(connection.clone(), 1_000, &[RECORDED_ID]);
+    fixture.create_target(3, &[]);
+    let configs = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+    let progress = NewTopic { name: REPLAYS_TOPIC.to_owned(), partitions: 1, configs };
+    Admin::new(connection, DEADLINE).unwrap().create_topics(&[progress]).unwrap();
+    let hanging = hang_on_progress(connection);
+    let records: u64 = (0..2).map(|_| run(&fixture.prepare(flat_out()).unwrap()).records).sum();
+    assert_eq!((records, fixture.replayed(3).len()), (3_000, 3_000));
+    fixture.prepare(flat_out()).unwrap().verify(&|_| false).unwrap();
+    drop(hanging);
+}
+
+fn a_target_that_has_grown_is_refused(connection: &Connection) {
+    let fixture = Fixture::record(connection.clone(), 100, &[RECORDED_ID]);
+    fixture.create_target(3, &[]);
+    run(&fixture.prepare(flat_out()).unwrap());
+    Admin::new(connection, DEADLINE).unwrap().add_partitions("replayed", 5).unwrap();
+    let refused = fixture.prepare(flat_out()).unwrap().run(&|_| false, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, ReplayError::TargetChanged { partitions: 3, .. }), "{refused}");
+    assert!(refused.to_string().contains("--again"), "{refused}");
+}
+
 macro_rules! on_each_broker {
     ($($name:ident;)*) => {$(
         mod $name {
@@ -394,4 +433,6 @@ on_each_broker! {
     old_records_are_not_sent_into_retention;
     a_dry_run_counts_and_writes_nothing;
     what_is_asked_for_wrongly_is_told;
+    progress_hidden_by_another_replays_transaction_is_waited_for;
+    a_target_that_has_grown_is_refused;
 }

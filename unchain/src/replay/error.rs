@@ -53,6 +53,11 @@ pub enum ReplayError {
          with --again"
     )]
     OtherOptions { id: String },
+    #[error(
+        "topic {target} is not the one that the replay {id} began with, when it had {partitions} partitions: a key's \
+         records would not stay in one partition. Begin it anew with --again, or replay into another topic"
+    )]
+    TargetChanged { id: String, target: String, partitions: usize },
     #[error("the progress of the replay {id} cannot be read: {reason}. --again begins it anew")]
     Damaged { id: String, reason: String },
     #[error(
@@ -60,11 +65,11 @@ pub enum ReplayError {
     )]
     TakenOver { id: String },
     #[error(
-        "the replay {id} has not come on for {} s and ends; the same command goes on with it. The last failure: {last}",
+        "the replay {id} has not come on for {} s and ends; the same command, without --again, goes on with it. The last failure: {last}",
         .waited.as_secs()
     )]
     Standstill { id: String, waited: Duration, last: ClientError },
-    #[error("stopped by a signal; what was sent is committed, and the same command goes on with it")]
+    #[error("stopped by a signal; what was sent is committed, and the same command, without --again, goes on with it")]
     Stopped,
     #[error("the target does not hold what was recorded: {0}")]
     Differs(Box<Difference>),

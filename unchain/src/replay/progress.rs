@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ReplayError;
 use super::source::Place;
 use crate::kafka::{
-    Admin, ClientError, Connection, Headers, NewTopic, OffsetsClient, Outgoing, Reader, TopicPartition,
+    Admin, ClientError, Connection, ErrorKind, Headers, NewTopic, OffsetsClient, Outgoing, Reader, TopicPartition,
     TransactionalProducer,
 };
 
@@ -21,6 +21,8 @@ const OWNER: &str = "/owner";
 
 /// How long markers of transactions that have ended are waited for.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a transaction may hang until its broker ends it: its timeout, and the broker's own rounds.
+const HANGING_PATIENCE: Duration = Duration::from_secs(40);
 
 /// What a replay began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,29 @@ pub(super) fn load(connection: &Connection, id: &str, deadline: Duration) -> Res
         Ok(())
     })?;
     Ok(stored)
+}
+
+/// As [`load`], where nothing that was written before the call may be hidden by a transaction that is still undecided.
+pub(super) fn load_settled(connection: &Connection, id: &str, deadline: Duration) -> Result<Stored, ClientError> {
+    if connection.topics(deadline)?.iter().any(|topic| topic.name == REPLAYS_TOPIC) {
+        let at = TopicPartition { topic: REPLAYS_TOPIC.into(), partition: 0 };
+        let offsets = OffsetsClient::new(connection)?;
+        let end = offsets.watermarks(&at.topic, at.partition, deadline)?.end;
+        let stable = offsets.settled_ends(std::slice::from_ref(&at), HANGING_PATIENCE, deadline)?;
+        if stable.iter().any(|stable| *stable < end) {
+            return Err(hidden());
+        }
+    }
+    load(connection, id, deadline)
+}
+
+/// The latest progress is there, but a reader of committed records does not come to it yet.
+pub(super) fn hidden() -> ClientError {
+    ClientError::Operation {
+        operation: "reading the progress",
+        reason: "the latest progress cannot be read yet: a transaction before it is undecided".to_owned(),
+        kind: ErrorKind::Retry,
+    }
 }
 
 /// Writes which process replays into the open transaction.

@@ -75,12 +75,23 @@ impl<'a> Session<'a> {
         progress::write_owner(&producer, &plan.id, owner)?;
         producer.commit()?;
         let mut stored = progress::load(connection, &plan.id, deadline)?;
+        if stored.owner.as_deref() != Some(owner) {
+            // Written last, so whatever hides it may hide progress as well: another replay's transaction that hangs.
+            return Err(progress::hidden().into());
+        }
         let forgotten = if anew { std::mem::take(&mut stored) } else { Stored::default() };
         progress::check(&stored, &plan.id, &plan.digest)?;
         let (begin, is_new) = match stored.begin.take() {
             Some(begin) => (begin, false),
             None => (first_begin(replay)?, true),
         };
+        for target in &plan.targets {
+            let began = begin.target_starts.get(&target.name).map_or(0, Vec::len);
+            if usize::try_from(target.partitions) != Ok(began) {
+                let (id, target) = (plan.id.clone(), target.name.clone());
+                return Err(ReplayError::TargetChanged { id, target, partitions: began });
+            }
+        }
         let times = Times { started_ms: begin.started_ms, shift_ms: begin.shift_ms };
         let (recording, settings) = (&replay.recording, &replay.settings);
         let mut reshape = Reshape::new(recording, &replay.registry, settings, plan, times, Registration::Register);
@@ -221,7 +232,9 @@ impl<'a> Session<'a> {
         }
         self.producer.commit()?;
         let interval = if self.pace.is_some() { PACED_COMMIT_INTERVAL } else { MAX_COMMIT_INTERVAL };
-        self.commit_interval = interval.max(started.elapsed() * COMMIT_SHARE);
+        // Far below the transaction timeout: the broker would end what stays open for longer.
+        let share = (started.elapsed() * COMMIT_SHARE).min(producer_settings().transaction_timeout / 4);
+        self.commit_interval = interval.max(share);
         self.status.transactions += 1;
         committed(&self.status);
         Ok(())

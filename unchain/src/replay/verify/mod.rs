@@ -52,7 +52,7 @@ impl Replay {
     /// `stop` says so.
     pub fn verify(&self, stop: &dyn Fn(Duration) -> bool) -> Result<Verified, ReplayError> {
         let id = &self.plan.id;
-        let stored = progress::load(&self.connection, id, self.deadline)?;
+        let stored = progress::load_settled(&self.connection, id, self.deadline)?;
         progress::check(&stored, id, &self.plan.digest)?;
         let not_ended = || ReplayError::NotEnded { id: id.clone() };
         let begin = stored.begin.as_ref().ok_or_else(not_ended)?;
