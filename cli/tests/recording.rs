@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{DEADLINE, Workplace, await_records, await_that, mounts_are_allowed, on_every_cluster};
+use unchain::contract::open_registry;
 use unchain::kafka::{Admin, Connection, NewTopic, OffsetsClient};
+use unchain::recording::{Manifest, RecordError, RecordPlan, RecordProgress, RecordingSettings, record};
 use unchain_testkit::TestCluster;
 
 const KILLS: i64 = 10;
@@ -95,6 +97,81 @@ fn a_replay_killed_ten_times_has_no_gap_and_no_duplicate() {
     });
 }
 
+/// Records `orders.placed` with the library, as long as `go_on` says.
+fn record_while(
+    cluster: &TestCluster,
+    folder: &Path,
+    change: impl Fn(&mut RecordPlan),
+    go_on: impl FnMut(&RecordProgress) -> bool,
+) -> Result<Manifest, RecordError> {
+    let connection = cluster.connection();
+    let registry = open_registry(&connection, DEADLINE).unwrap();
+    let mut plan = RecordPlan {
+        folder: folder.to_owned(),
+        topics: vec!["orders.placed".to_owned()],
+        from_ms: None,
+        to_ms: None,
+        follow: false,
+        resume: false,
+        settings: RecordingSettings::default(),
+        deadline: DEADLINE,
+    };
+    change(&mut plan);
+    record(&connection, &*registry, &plan, ("r-1".to_owned(), 0), go_on)
+}
+
+#[test]
+fn a_recording_that_is_stopped_too_early_is_not_whole_and_goes_on_only_as_it_began() {
+    on_every_cluster(|cluster| {
+        let workplace = Workplace::at(cluster.bootstrap_servers());
+        place_orders(&workplace, "30000");
+        let folder = workplace.path("r");
+        let stopped = record_while(cluster, &folder, |_| {}, |at| at.records == 0);
+        assert!(matches!(stopped, Err(RecordError::Stopped)), "{stopped:?}");
+        assert_eq!(manifest(&folder)["complete"], false);
+        let kept = count(&folder, "orders.placed");
+        assert!(kept > 0 && kept < 30_000, "{kept} records were kept");
+
+        let resume = |change: &dyn Fn(&mut RecordPlan)| {
+            let both = |plan: &mut RecordPlan| {
+                plan.resume = true;
+                change(plan);
+            };
+            record_while(cluster, &folder, both, |_| true)
+        };
+        let other_times = resume(&|plan| plan.to_ms = Some(1));
+        assert!(matches!(other_times, Err(RecordError::OtherTimes)), "{other_times:?}");
+        let other_topics = resume(&|plan| plan.topics.push("orders.paid".to_owned()));
+        assert!(matches!(other_topics, Err(RecordError::OtherTopics { .. })), "{other_topics:?}");
+        assert!(resume(&|_| {}).unwrap().complete);
+        assert_eq!(count(&folder, "orders.placed"), 30_000);
+    });
+}
+
+#[test]
+fn partitions_that_are_added_to_a_followed_topic_leave_its_recording_incomplete() {
+    on_every_cluster(|cluster| {
+        let workplace = Workplace::at(cluster.bootstrap_servers());
+        place_orders(&workplace, "100");
+        let mut has_grown = false;
+        let followed = record_while(
+            cluster,
+            &workplace.path("r"),
+            |plan| plan.follow = true,
+            |at| {
+                if at.records == 100 && !has_grown {
+                    Admin::new(&cluster.connection(), DEADLINE).unwrap().add_partitions("orders.placed", 9).unwrap();
+                    has_grown = true;
+                }
+                !has_grown
+            },
+        );
+        assert!(matches!(followed, Err(RecordError::PartitionsAdded { found: 9, .. })), "{followed:?}");
+        assert_eq!(manifest(&workplace.path("r"))["complete"], false);
+        assert_eq!(count(&workplace.path("r"), "orders.placed"), 100);
+    });
+}
+
 /// Runs the rest of a command line where `disk` is a file system of two megabytes.
 const ON_A_SMALL_DISK: &str =
     r#"mount -t tmpfs -o size=2m none disk || exit 77; "$@"; code=$?; cp disk/r/manifest.json .; exit $code"#;
@@ -136,6 +213,7 @@ fn what_cannot_be_recorded_or_replayed_is_refused_before_anything_is_written() {
     refuse(&["record", "--topics", "orders.placed", "--out", "r"], 2, &["a recording already", "--resume"]);
     refuse(&["replay", "nowhere"], 2, &["nowhere", "no recording"]);
     refuse(&["replay", "r", "--speed", "fast"], 2, &["--speed"]);
+    refuse(&["replay", "r", "--through", "revenue", "--keys", "1"], 2, &["--through", "--keys"]);
     refuse(&["replay", "r", "--topics", "x"], 2, &["x", "orders.placed"]);
 
     // Another contract's topic takes no orders.

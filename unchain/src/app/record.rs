@@ -14,8 +14,8 @@ use crate::recording::{Manifest, RecordPlan, RecordProgress, RecordingSettings, 
 
 pub(super) const EXAMPLE: &str = "Example:\n  record --topics 'orders.*' --out monday\n  \
     record --topics 'orders.*,payments' --out live --follow\n\n\
-    Without --follow it reads to the end that the topics have when it starts. SIGINT ends a recording in order. One that\n\
-    was killed is incomplete: --resume goes on with it.";
+    Without --follow it reads to the end that the topics have when it starts; a signal before that, as a kill, leaves an\n\
+    incomplete recording, with which --resume goes on. With --follow SIGINT or SIGTERM completes it.";
 
 /// How long nothing may come, where something is expected.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub struct RecordArguments {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<Moment>,
     /// Go on with what comes, until SIGINT or SIGTERM.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "to")]
     pub follow: bool,
     /// Go on with the incomplete recording in the folder.
     #[arg(long)]

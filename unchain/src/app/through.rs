@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -16,11 +17,30 @@ use crate::rehearse::{
     Comparison, ComparisonSettings, Difference, DifferenceKind, FieldChange, Place, Rehearsed, compare, rehearse,
 };
 
+/// The options of a replay that is sent.
+const SENDING: [&str; 15] = [
+    "speed",
+    "from",
+    "to",
+    "topics",
+    "to_topic",
+    "keys",
+    "timestamps",
+    "headers",
+    "raw",
+    "no_create",
+    "allow_expired",
+    "id",
+    "again",
+    "dry_run",
+    "verify",
+];
+
 /// What a recording goes through, in place of being sent, and what the outputs are held against.
 #[derive(Debug, Clone, Args)]
 pub struct ThroughArguments {
     /// Run the recording through this processor, without a broker, in place of sending it.
-    #[arg(long, value_name = "PROCESSOR", help_heading = "Through a processor")]
+    #[arg(long, value_name = "PROCESSOR", help_heading = "Through a processor", conflicts_with_all = SENDING)]
     pub through: Option<String>,
     /// Write what the processor writes to a recording in this folder: outputs, tables' changes and dead letters.
     #[arg(long, value_name = "DIR", requires = "through", help_heading = "Through a processor")]
@@ -89,7 +109,10 @@ impl Aside {
     fn make() -> Result<Aside, AppError> {
         let folder = std::env::temp_dir().join(format!("unchain-rehearsal-{}", std::process::id()));
         // Its own: made by nobody before.
-        std::fs::create_dir(&folder).map_err(|source| AppError::TemporaryFolder { folder: folder.clone(), source })?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|source| AppError::TemporaryFolder { folder: folder.clone(), source })?;
         Ok(Aside(folder))
     }
 }

@@ -15,6 +15,8 @@ pub enum RecordingError {
     Exists { folder: PathBuf },
     #[error("{}: is not empty: a recording wants a folder of its own", .folder.display())]
     NotEmpty { folder: PathBuf },
+    #[error("{}: another process is recording into it", .folder.display())]
+    Busy { folder: PathBuf },
     #[error("{}: is no recording: it has no {}", .folder.display(), super::manifest::FILE)]
     NoRecording { folder: PathBuf },
     #[error("{}: cannot be read as a recording's manifest: {reason}", .file.display())]
@@ -48,6 +50,7 @@ impl RecordingError {
             self,
             RecordingError::Exists { .. }
                 | RecordingError::NotEmpty { .. }
+                | RecordingError::Busy { .. }
                 | RecordingError::NoRecording { .. }
                 | RecordingError::UnknownTopic { .. }
         )

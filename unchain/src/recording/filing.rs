@@ -14,6 +14,10 @@ use crate::kafka::TopicPartition;
 pub(super) enum Job {
     /// The next partition; they are numbered from 0.
     Partition(TopicPartition),
+    Between {
+        from_ms: Option<i64>,
+        to_ms: Option<i64>,
+    },
     Schema {
         id: u32,
         topic: String,
@@ -63,6 +67,10 @@ impl Filing {
                     self.partitions.push(at);
                     self.open.push(None);
                 }
+                Job::Between { from_ms, to_ms } => {
+                    (self.manifest.from_ms, self.manifest.to_ms) = (from_ms, to_ms);
+                    self.manifest.store(&self.folder)?;
+                }
                 Job::Schema { id, topic, is_known } => self.schema(id, &topic, is_known),
                 Job::Block { partition, extent, data } => {
                     self.write(partition, &extent, &data)?;
@@ -78,7 +86,8 @@ impl Filing {
                 Job::Finish { ends, groups } => return self.finish(&ends, groups),
             }
         }
-        // Whoever began has gone: what is in open files is nobody's, but closed ones are to be found.
+        // Whoever began has gone before the end: what was handed over is kept, and the recording can be gone on with.
+        self.close(|_, _| true);
         self.take_in(true)?;
         self.manifest.store(&self.folder)?;
         Ok(self.manifest)

@@ -27,6 +27,11 @@ pub struct Manifest {
     pub complete: bool,
     /// Wall clock, milliseconds since the Unix epoch.
     pub started_ms: i64,
+    /// The times between which records were taken, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_ms: Option<i64>,
     pub topics: Vec<RecordedTopic>,
     /// The schemas that values name, by id; their text is in `schemas/ID.avsc`.
     pub schemas: Vec<u32>,
@@ -98,6 +103,8 @@ impl Manifest {
             id,
             complete: false,
             started_ms,
+            from_ms: None,
+            to_ms: None,
             topics: Vec::new(),
             schemas: Vec::new(),
             unknown_schemas: Vec::new(),

@@ -1,6 +1,6 @@
 //! Records topics of a cluster: which partitions, from where to where, and the reading itself.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,8 +39,22 @@ pub struct RecordPlan {
 pub enum RecordError {
     #[error("there is no topic {name:?} on the cluster; there are: {known}")]
     NoTopic { name: String, known: String },
-    #[error("--resume: topic {topic} is not among the topics of the recording ({known})")]
-    OtherTopics { topic: String, known: String },
+    #[error("--resume: the recording is of {recorded}, not of {given}: name the same topics")]
+    OtherTopics { recorded: String, given: String },
+    #[error("--resume: the recording was begun with other times of --from and --to: give the same")]
+    OtherTimes,
+    #[error(
+        "--resume: {topic}/{partition} was recorded up to offset {recorded}, but ends at {end}: the topic was made anew, or \
+         this is another cluster"
+    )]
+    OtherCluster { topic: String, partition: i32, recorded: i64, end: i64 },
+    #[error(
+        "topic {topic} has {found} partitions, and had {recorded} when its recording began: the recording stays incomplete. \
+         Begin another one"
+    )]
+    PartitionsAdded { topic: String, recorded: i32, found: i32 },
+    #[error("stopped by a signal before the end: the recording is incomplete, and --resume goes on with it")]
+    Stopped,
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -53,7 +67,10 @@ impl RecordError {
     /// 2 where the command line is wrong, 1 where the work failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            RecordError::NoTopic { .. } | RecordError::OtherTopics { .. } => 2,
+            RecordError::NoTopic { .. }
+            | RecordError::OtherTopics { .. }
+            | RecordError::OtherTimes
+            | RecordError::OtherCluster { .. } => 2,
             RecordError::Recording(error) if error.is_misuse() => 2,
             _ => 1,
         }
@@ -70,11 +87,12 @@ pub struct RecordProgress {
     pub left: u64,
 }
 
-/// Records until the plan is fulfilled or `go_on` says no. Ended by `go_on`, a recording is whole all the same: its
+/// Records until the plan is fulfilled, or where it follows, until `go_on` says no: such a recording is whole, and its
 /// manifest says how far each partition was read.
 ///
 /// # Errors
-/// [`RecordError`]; the recording then stays incomplete, and `resume` goes on with it.
+/// [`RecordError`], [`RecordError::Stopped`] where `go_on` says no too early; the recording then stays incomplete, and
+/// `resume` goes on with it.
 pub fn record(
     connection: &Connection,
     registry: &dyn SchemaRegistry,
@@ -91,16 +109,23 @@ pub fn record(
         let writer = RecordingWriter::create(&plan.folder, &plan.settings, id, now_ms, topics)?;
         (writer, Manifest::new(String::new(), 0))
     };
-    let sources = if plan.resume { resumed(sources, &found)? } else { sources };
+    let sources = if plan.resume { resumed(sources, &found, plan)? } else { sources };
+    writer.between(plan.from_ms, plan.to_ms)?;
     for source in &sources {
         writer.partition(&source.at)?;
     }
-    let mut recorder = Recorder::new(sources, plan, registry, &found);
-    recorder.run(connection, &mut writer, &mut go_on)?;
+    let mut recorder = Recorder::new(sources, plan, registry);
+    let ran = recorder.run(connection, &mut writer, &mut go_on);
+    let ran = ran.and_then(|()| if plan.follow { recorder.refuse_added_partitions(connection) } else { Ok(()) });
+    if let Err(error) = ran {
+        // A writer that has failed says so again; the first error is the one to tell.
+        let _ = writer.suspend();
+        return Err(error);
+    }
     if writer.left_out_headers() > 0 {
         tracing::warn!(headers = writer.left_out_headers(), "left out: their names are not text, as Avro wants it");
     }
-    let groups = committed(connection, &admin, &recorder.sources, plan.deadline)?;
+    let groups = committed(connection, &admin, &recorder.sources, plan.deadline);
     let ends = recorder.sources.iter().map(|source| source.next).collect();
     Ok(writer.finish(ends, groups)?)
 }
@@ -111,6 +136,8 @@ struct Source {
     at: TopicPartition,
     partitions: i32,
     next: i64,
+    /// Where the partition ended when the recorder began.
+    last_end: i64,
     /// `None` where it is followed.
     end: Option<i64>,
 }
@@ -148,7 +175,7 @@ fn sources(connection: &Connection, plan: &RecordPlan) -> Result<Vec<Source>, Re
         .map(|(((at, partitions), start), end)| {
             // Where nothing is of that time yet, whatever comes is.
             let next = start.unwrap_or(end);
-            Source { at, partitions, next, end: (!plan.follow).then_some(end) }
+            Source { at, partitions, next, last_end: end, end: (!plan.follow).then_some(end) }
         })
         .collect())
 }
@@ -173,44 +200,70 @@ fn recorded_topics(admin: &Admin, sources: &[Source]) -> Result<Vec<RecordedTopi
 }
 
 /// The same partitions from where the recording has them.
-fn resumed(mut sources: Vec<Source>, found: &Manifest) -> Result<Vec<Source>, RecordError> {
+fn resumed(mut sources: Vec<Source>, found: &Manifest, plan: &RecordPlan) -> Result<Vec<Source>, RecordError> {
+    if (found.from_ms, found.to_ms) != (plan.from_ms, plan.to_ms) {
+        return Err(RecordError::OtherTimes);
+    }
+    let sorted = |names: &mut dyn Iterator<Item = &str>| {
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        names.sort();
+        names.join(", ")
+    };
+    let recorded = sorted(&mut found.topics.iter().map(|topic| topic.name.as_str()));
+    let given = sorted(&mut plan.topics.iter().map(String::as_str));
+    if recorded != given {
+        return Err(RecordError::OtherTopics { recorded, given });
+    }
     for source in &mut sources {
-        let Some(topic) = found.topics.iter().find(|topic| *topic.name == *source.at.topic) else {
-            let known = found.topics.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(RecordError::OtherTopics { topic: source.at.topic.to_string(), known });
-        };
-        if let Some(range) = topic.ranges.get(&source.at.partition) {
-            source.next = range.end;
+        let topic = found.topics.iter().find(|topic| *topic.name == *source.at.topic);
+        let topic = topic.expect("the topics are the same");
+        if topic.partitions != source.partitions {
+            let (topic, recorded, found) = (topic.name.clone(), topic.partitions, source.partitions);
+            return Err(RecordError::PartitionsAdded { topic, recorded, found });
         }
+        let Some(range) = topic.ranges.get(&source.at.partition) else { continue };
+        if source.last_end < range.end {
+            let (topic, partition) = (topic.name.clone(), source.at.partition);
+            return Err(RecordError::OtherCluster { topic, partition, recorded: range.end, end: source.last_end });
+        }
+        source.next = range.end;
     }
     Ok(sources)
 }
 
-/// Where the cluster's consumer groups stand on what was recorded.
-fn committed(
-    connection: &Connection,
-    admin: &Admin,
-    sources: &[Source],
-    deadline: Duration,
-) -> Result<Vec<GroupOffset>, RecordError> {
+/// Where the cluster's consumer groups stand on what was recorded. A group that cannot be asked is left out: what was read
+/// is not to be lost for it.
+fn committed(connection: &Connection, admin: &Admin, sources: &[Source], deadline: Duration) -> Vec<GroupOffset> {
     let partitions: Vec<TopicPartition> = sources.iter().map(|source| source.at.clone()).collect();
     let mut offsets = Vec::new();
-    for group in admin.groups()? {
-        for (at, offset) in group_offsets(connection, &group, &partitions, deadline)? {
-            let (topic, partition) = (at.topic.to_string(), at.partition);
-            offsets.push(GroupOffset { group: group.clone(), topic, partition, offset });
+    let groups = admin.groups().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no offsets of consumer groups are recorded");
+        Vec::new()
+    });
+    for group in groups {
+        match group_offsets(connection, &group, &partitions, deadline.min(GROUP_DEADLINE)) {
+            Ok(committed) => offsets.extend(committed.into_iter().map(|(at, offset)| {
+                let (topic, partition) = (at.topic.to_string(), at.partition);
+                GroupOffset { group: group.clone(), topic, partition, offset }
+            })),
+            Err(error) => tracing::warn!(group, %error, "its offsets are not recorded"),
         }
     }
-    Ok(offsets)
+    offsets
 }
 
+/// How long one group is asked.
+const GROUP_DEADLINE: Duration = Duration::from_secs(5);
 /// Ids that nobody knows, after which values of a topic count as no Avro at all.
 const MAX_UNKNOWN_SCHEMAS: usize = 20;
 /// Records taken at once.
 const BATCH_RECORDS: usize = 10_000;
 const READ_WAIT: Duration = Duration::from_millis(100);
-/// How long a partly filled block waits for more.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a partly filled block waits for more: where new records are waited for, and where all are there already.
+const FOLLOWING_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a registry that is away is asked again.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(60);
 
 struct Recorder<'a> {
     sources: Vec<Source>,
@@ -219,20 +272,14 @@ struct Recorder<'a> {
     /// By topic and id: values of one topic name few schemas.
     met: HashSet<(Arc<str>, u32)>,
     last_met: (usize, u32),
-    unknown: HashSet<u32>,
+    unknown: HashMap<Arc<str>, HashSet<u32>>,
     progress: RecordProgress,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(
-        sources: Vec<Source>,
-        plan: &'a RecordPlan,
-        registry: &'a dyn SchemaRegistry,
-        found: &Manifest,
-    ) -> Recorder<'a> {
-        let unknown = found.unknown_schemas.iter().copied().collect();
+    fn new(sources: Vec<Source>, plan: &'a RecordPlan, registry: &'a dyn SchemaRegistry) -> Recorder<'a> {
         let (met, last_met, progress) = (HashSet::new(), (usize::MAX, 0), RecordProgress::default());
-        Recorder { sources, plan, registry, met, last_met, unknown, progress }
+        Recorder { sources, plan, registry, met, last_met, unknown: HashMap::new(), progress }
     }
 
     fn run(
@@ -247,7 +294,7 @@ impl<'a> Recorder<'a> {
         while !self.sources.iter().all(Source::is_done) {
             self.progress.left = self.left();
             if !go_on(&self.progress) {
-                break;
+                return if self.plan.follow { Ok(()) } else { Err(RecordError::Stopped) };
             }
             let before = self.progress.left;
             let read = reader.read(BATCH_RECORDS, READ_WAIT, |lent| self.take(writer, &lent))?;
@@ -256,9 +303,23 @@ impl<'a> Recorder<'a> {
             } else if !self.plan.follow && last_event.elapsed() > self.plan.deadline {
                 return Err(silent(connection, last_event.elapsed()).into());
             }
-            if last_flush.elapsed() > FLUSH_INTERVAL && self.plan.follow {
+            let interval = if self.plan.follow { FOLLOWING_FLUSH_INTERVAL } else { FLUSH_INTERVAL };
+            if last_flush.elapsed() > interval {
                 writer.flush()?;
                 last_flush = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// What was added while it followed was not read.
+    fn refuse_added_partitions(&self, connection: &Connection) -> Result<(), RecordError> {
+        let existing = connection.topics(self.plan.deadline)?;
+        for topic in existing {
+            let source = self.sources.iter().find(|source| *source.at.topic == *topic.name);
+            if let Some(source) = source.filter(|source| source.partitions != topic.partitions) {
+                let (topic, recorded, found) = (topic.name, source.partitions, topic.partitions);
+                return Err(RecordError::PartitionsAdded { topic, recorded, found });
             }
         }
         Ok(())
@@ -307,21 +368,40 @@ impl<'a> Recorder<'a> {
     fn meet(&mut self, writer: &mut RecordingWriter, index: usize, id: SchemaId) -> Result<(), RecordError> {
         self.last_met = (index, id.0);
         let topic = &self.sources[index].at.topic;
-        let is_hopeless = self.unknown.contains(&id.0) || self.unknown.len() >= MAX_UNKNOWN_SCHEMAS;
+        let unknown = self.unknown.entry(Arc::clone(topic)).or_default();
+        let is_hopeless = unknown.contains(&id.0) || unknown.len() >= MAX_UNKNOWN_SCHEMAS;
         if self.met.contains(&(Arc::clone(topic), id.0)) || is_hopeless {
             return Ok(());
         }
-        match self.registry.schema(id) {
+        match schema(self.registry, id) {
             Ok(text) => {
                 self.met.insert((Arc::clone(topic), id.0));
                 Ok(writer.schema(topic, id.0, &text)?)
             }
             Err(RegistryError::UnknownId { .. }) => {
                 tracing::warn!(%topic, %id, "values begin as if of this schema, which the registry does not know");
-                self.unknown.insert(id.0);
+                unknown.insert(id.0);
+                if unknown.len() == MAX_UNKNOWN_SCHEMAS {
+                    tracing::warn!(%topic, "its values seem to be no Avro: no more schemas are looked for");
+                }
                 Ok(writer.unknown_schema(topic, id.0)?)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The schema's text; a registry that is away for a moment is asked again.
+fn schema(registry: &dyn SchemaRegistry, id: SchemaId) -> Result<Arc<str>, RegistryError> {
+    let asked = Instant::now();
+    loop {
+        match registry.schema(id) {
+            Err(error) if error.is_transient() && asked.elapsed() < REGISTRY_PATIENCE => {
+                tracing::warn!(%id, %error, "asking again");
+                #[allow(clippy::disallowed_methods, reason = "a back-off between two questions")]
+                std::thread::sleep(READ_WAIT);
+            }
+            answer => return answer,
         }
     }
 }

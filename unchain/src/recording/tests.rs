@@ -165,6 +165,28 @@ fn nothing_is_written_over() {
 }
 
 #[test]
+fn two_recorders_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = begin(folder.path(), &RecordingSettings::default());
+    let other = RecordingWriter::resume(folder.path(), &RecordingSettings::default());
+    assert!(matches!(other, Err(RecordingError::Busy { .. })));
+    drop(writer);
+    assert!(RecordingWriter::resume(folder.path(), &RecordingSettings::default()).is_ok());
+}
+
+#[test]
+fn what_was_appended_before_a_suspension_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = begin(folder.path(), &RecordingSettings::default());
+    let partition = writer.partition(&at(0)).unwrap();
+    (0..10).for_each(|offset| writer.append(partition, &record(0, offset)).unwrap());
+    writer.suspend().unwrap();
+    let recording = Recording::open_incomplete(folder.path()).unwrap();
+    assert!(!recording.manifest().complete);
+    assert_eq!(read(&recording, &at(0), Span::default()).unwrap().len(), 10);
+}
+
+#[test]
 fn a_folder_that_is_no_recording_and_a_manifest_of_another_kind_are_named() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Recording::open(folder.path()), Err(RecordingError::NoRecording { .. })));

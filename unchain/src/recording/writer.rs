@@ -1,5 +1,6 @@
 //! Writes a recording: blocks are filled by the caller, compressed and written by a thread of their own.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -42,6 +43,7 @@ impl Default for RecordingSettings {
 const MAX_BLOCK_BYTES: usize = 512 * 1024;
 /// The size of a block where there are many.
 const MIN_BLOCK_BYTES: usize = 16 * 1024;
+const LOCK_FILE: &str = "recording.lock";
 /// Blocks that wait for the writing thread: beyond it the caller waits.
 const MAX_WAITING_BLOCKS: usize = 4;
 
@@ -55,6 +57,8 @@ pub struct RecordingWriter {
     spare: Receiver<Vec<u8>>,
     filing: Option<JoinHandle<Result<Manifest, RecordingError>>>,
     left_out_headers: u64,
+    /// Locked for as long as this writes.
+    _lock: File,
 }
 
 /// A partition's block that is being filled.
@@ -84,15 +88,17 @@ impl RecordingWriter {
         if entries.next().is_some() {
             return Err(RecordingError::NotEmpty { folder: folder.to_owned() });
         }
+        let lock = lock(folder)?;
         let manifest = Manifest { topics, ..Manifest::new(id, started_ms) };
-        RecordingWriter::start(folder, settings, manifest)
+        RecordingWriter::start(folder, settings, manifest, lock)
     }
 
     /// Goes on with a recording: what was not finished of it is dropped, the rest stays. Gives what it holds, too.
     pub fn resume(folder: &Path, settings: &RecordingSettings) -> Result<(RecordingWriter, Manifest), RecordingError> {
+        let lock = lock(folder)?;
         let manifest = Recording::open_incomplete(folder)?.into_manifest();
         let found = manifest.clone();
-        let writer = RecordingWriter::start(folder, settings, Manifest { complete: false, ..manifest })?;
+        let writer = RecordingWriter::start(folder, settings, Manifest { complete: false, ..manifest }, lock)?;
         Ok((writer, found))
     }
 
@@ -100,6 +106,7 @@ impl RecordingWriter {
         folder: &Path,
         settings: &RecordingSettings,
         manifest: Manifest,
+        lock: File,
     ) -> Result<RecordingWriter, RecordingError> {
         manifest.store(folder)?;
         let (jobs, waiting) = sync_channel(MAX_WAITING_BLOCKS);
@@ -117,6 +124,7 @@ impl RecordingWriter {
             spare,
             filing: Some(thread),
             left_out_headers: 0,
+            _lock: lock,
         })
     }
 
@@ -130,6 +138,11 @@ impl RecordingWriter {
         self.block_bytes = share.clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
         self.hand_over(Job::Partition(at.clone()))?;
         Ok(self.partitions.len() - 1)
+    }
+
+    /// Says between which times records are taken: whoever goes on has to take the same.
+    pub fn between(&mut self, from_ms: Option<i64>, to_ms: Option<i64>) -> Result<(), RecordingError> {
+        self.hand_over(Job::Between { from_ms, to_ms })
     }
 
     /// Adds the text of a schema that values of a topic name.
@@ -175,6 +188,13 @@ impl RecordingWriter {
         self.outcome()
     }
 
+    /// Ends the recording before its intended end: what was appended is kept, and [`resume`](Self::resume) goes on with it.
+    pub fn suspend(mut self) -> Result<(), RecordingError> {
+        (0..self.partitions.len()).try_for_each(|partition| self.close_block(partition))?;
+        self.jobs = None;
+        self.outcome().map(drop)
+    }
+
     fn close_block(&mut self, partition: usize) -> Result<(), RecordingError> {
         let block = &mut self.partitions[partition];
         if block.extent.records == 0 {
@@ -202,6 +222,18 @@ impl RecordingWriter {
         let gone = || RecordingError::write(&self.folder, std::io::Error::other("the writing thread has ended"));
         let filing = self.filing.take().ok_or_else(gone)?;
         filing.join().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// Keeps other recorders out of a folder until the file is dropped.
+fn lock(folder: &Path) -> Result<File, RecordingError> {
+    let file = folder.join(LOCK_FILE);
+    let open = File::options().create(true).append(true).open(&file);
+    let open = open.map_err(|error| RecordingError::write(&file, error))?;
+    match open.try_lock() {
+        Ok(()) => Ok(open),
+        Err(TryLockError::WouldBlock) => Err(RecordingError::Busy { folder: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(RecordingError::write(&file, error)),
     }
 }
 
